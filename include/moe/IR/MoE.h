@@ -1,0 +1,53 @@
+//===- MoE.h - The moe dialect and its operations ---------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_IR_MOE_H
+#define MOE_IR_MOE_H
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "moe/IR/MoEDialect.h.inc"
+
+#include "moe/IR/MoEEnums.h.inc"
+
+#define GET_OP_CLASSES
+#include "moe/IR/MoEOps.h.inc"
+
+namespace mlir::moe {
+
+/// Names of the discardable attributes that the dialect documents.
+inline constexpr llvm::StringLiteral kModelAttr = "moe.model";
+inline constexpr llvm::StringLiteral kNameAttr = "moe.name";
+inline constexpr llvm::StringLiteral kDimsAttr = "moe.dims";
+inline constexpr llvm::StringLiteral kStateAttr = "moe.state";
+
+/// Columns of one panel of a packed weight.
+inline constexpr int64_t kPanelColumns = 32;
+
+/// The type that `moe.parameter ... pack of` gives a stack of matrices
+/// `[..., out, in]`; of two sources, the type of either. The leading extents
+/// stay.
+RankedTensorType getPackedType(RankedTensorType matrices, int numSources);
+
+/// Registers how the destination-style ops, `moe.cache_update` and
+/// `moe.load_parameter` bufferize.
+void registerBufferizableOpInterfaceExternalModels(DialectRegistry &registry);
+
+} // namespace mlir::moe
+
+#endif // MOE_IR_MOE_H

@@ -1,0 +1,447 @@
+//===- MoEOps.td - Operations of the moe dialect ---------------*- tablegen -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Every constraint that a verifier of ours checks has a label, <op>_c<n>, which also stands at the verifier's line and
+// names its case in test/IR/invalid.mlir.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_IR_MOEOPS_TD
+#define MOE_IR_MOEOPS_TD
+
+include "mlir/IR/OpBase.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+include "moe/IR/MoEAttrs.td"
+
+class MoE_Op<string mnemonic, list<Trait> traits = []>
+    : Op<MoE_Dialect, mnemonic, traits>;
+
+def MoE_Weight : AnyTypeOf<[F32, BF16]>;
+def MoE_Rows2 : 2DTensorOf<[F32]>;
+def MoE_Index1 : 1DTensorOf<[I32]>;
+def MoE_Index2 : 2DTensorOf<[I32]>;
+class MoE_ShapedOf<list<Type> types, list<int> ranks>
+    : AnyTypeOf<[TensorRankOf<types, ranks>, MemRefRankOf<types, ranks>]>;
+
+//===----------------------------------------------------------------------===//
+// Core ops: value semantics
+//===----------------------------------------------------------------------===//
+
+class MoE_CoreOp<string mnemonic, list<Trait> traits = []>
+    : MoE_Op<mnemonic, traits # [
+        Pure, InferTypeOpAdaptor,
+        DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]>;
+
+def MoE_ScoreOp : MoE_Op<"score", [
+    Pure, SameOperandsAndResultType,
+    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+  let summary = "turns router logits [T,E] into scores [T,E]";
+  let description = [{
+    `softmax`: `s[t,e] = exp(l[t,e] - m[t]) / sum_e exp(l[t,e] - m[t])` with `m[t] = max_e l[t,e]`, in f32.
+
+    Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-core`.
+
+    ```mlir
+    %s = moe.score softmax %logits : tensor<?x16xf32>
+    ```
+  }];
+  let arguments = (ins MoE_ScoreFn:$fn, MoE_Rows2:$logits);
+  let results = (outs MoE_Rows2:$scores);
+  let assemblyFormat = "$fn $logits attr-dict `:` type($logits)";
+}
+
+def MoE_SelectOp : MoE_CoreOp<"select"> {
+  let summary = "chooses the k experts with the largest keys, [T,E] -> [T,k]";
+  let description = [{
+    Slots are in order of descending key. Ties go to the lowest index; NaN sorts below every number, so that an
+    index is always in range.
+
+    - `select_c1`: the number of experts is static and `1 <= k <= E`.
+
+    Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-core`.
+
+    ```mlir
+    %idx = moe.select %key top 4 : tensor<?x16xf32>
+    ```
+  }];
+  let arguments = (ins MoE_Rows2:$key, I64Attr:$k);
+  let results = (outs MoE_Index2:$idx);
+  let assemblyFormat = "$key `top` $k attr-dict `:` type($key)";
+  let hasVerifier = 1;
+}
+
+def MoE_WeighOp : MoE_CoreOp<"weigh"> {
+  let summary = "reads the weights of the chosen experts, [T,E] at [T,k] -> [T,k]";
+  let description = [{
+    `w[t,j] = s[t, idx[t,j]]`; 0 where `idx[t,j] = -1`. With `norm sum` each row is divided by its sum, added in slot
+    order.
+
+    - `weigh_c1`: scores and indices have the same number of tokens.
+
+    Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-core`.
+
+    ```mlir
+    %w = moe.weigh %s at %idx norm sum : tensor<?x16xf32>, tensor<?x4xi32>
+    ```
+  }];
+  let arguments = (ins MoE_Rows2:$scores, MoE_Index2:$idx,
+                   DefaultValuedAttr<MoE_Norm, "::mlir::moe::Norm::None">:$norm);
+  let results = (outs MoE_Rows2:$weights);
+  let assemblyFormat =
+      "$scores `at` $idx (`norm` $norm^)? attr-dict `:` type($scores) `,` type($idx)";
+  let hasVerifier = 1;
+}
+
+def MoE_AssignOp : MoE_CoreOp<"assign"> {
+  let summary = "sorts the slots of all tokens by expert (a counting sort)";
+  let description = [{
+    From `idx [T,k]`: `offsets [E+1]`, the prefix sums of the number of slots per expert; `perm [N]`, whose entries
+    `offsets[e]..offsets[e+1]` are the flat positions `t*k+j` of expert `e` in ascending order, and -1 from
+    `offsets[E]` on; `row [T,k]`, its inverse, -1 where `idx` is -1.
+
+    - `assign_c1`: the number of experts is at least 1.
+
+    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-core`.
+
+    ```mlir
+    %row, %perm, %offsets = moe.assign %idx into 16 : tensor<?x4xi32>
+    ```
+  }];
+  let arguments = (ins MoE_Index2:$idx, I64Attr:$experts);
+  let results = (outs MoE_Index2:$row, MoE_Index1:$perm, MoE_Index1:$offsets);
+  let assemblyFormat = "$idx `into` $experts attr-dict `:` type($idx)";
+  let hasVerifier = 1;
+}
+
+def MoE_DispatchOp : MoE_CoreOp<"dispatch"> {
+  let summary = "gathers the rows of tokens in the order of their experts, [T,H] -> [N,H]";
+  let description = [{
+    `xs[p] = x[perm[p] / k]` where `perm[p] >= 0`; other rows are unspecified.
+
+    - `dispatch_c1`: `k` is at least 1.
+
+    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-core`.
+
+    ```mlir
+    %xs = moe.dispatch %x by %perm top 4 : tensor<?x160xf32>, tensor<?xi32>
+    ```
+  }];
+  let arguments = (ins MoE_Rows2:$x, MoE_Index1:$perm, I64Attr:$k);
+  let results = (outs MoE_Rows2:$xs);
+  let assemblyFormat =
+      "$x `by` $perm `top` $k attr-dict `:` type($x) `,` type($perm)";
+  let hasVerifier = 1;
+}
+
+def MoE_GluOp : MoE_Op<"glu", [
+    Pure, SameOperandsAndResultType,
+    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+  let summary = "applies a gated activation, [N,I], [N,I] -> [N,I]";
+  let description = [{
+    `swiglu`: `silu(gate) * up` with `silu(g) = g / (1 + exp(-g))` (Shazeer 2020, arXiv:2002.05202).
+
+    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-core`.
+
+    ```mlir
+    %h = moe.glu swiglu %gate, %up : tensor<?x96xf32>
+    ```
+  }];
+  let arguments = (ins MoE_GluKind:$kind, MoE_Rows2:$gate, MoE_Rows2:$up);
+  let results = (outs MoE_Rows2:$result);
+  let assemblyFormat = "$kind $gate `,` $up attr-dict `:` type($gate)";
+}
+
+def MoE_CombineOp : MoE_CoreOp<"combine"> {
+  let summary = "adds the weighted expert rows of each token, [N,H] -> [T,H]";
+  let description = [{
+    `y[t] = sum_j w[t,j] * ys[row[t,j]]`, added in slot order (so that the bits of a token do not depend on the
+    batch), skipping slots with `row = -1`.
+
+    - `combine_c1`: rows and weights have the same shape.
+
+    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-core`.
+
+    ```mlir
+    %y = moe.combine %ys, %row, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>
+    ```
+  }];
+  let arguments = (ins MoE_Rows2:$ys, MoE_Index2:$row, MoE_Rows2:$weights);
+  let results = (outs MoE_Rows2:$result);
+  let assemblyFormat = [{
+    $ys `,` $row `,` $weights attr-dict `:` type($ys) `,` type($row) `,` type($weights)
+  }];
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Destination-style ops: on tensors with results, on memrefs without
+//===----------------------------------------------------------------------===//
+
+class MoE_DestinationOp<string mnemonic, list<Trait> traits = []>
+    : MoE_Op<mnemonic, traits # [
+        DestinationStyleOpInterface,
+        DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>,
+        DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]>;
+
+def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
+  let summary = "multiplies the rows of each expert by that expert's matrix";
+  let description = [{
+    `out[r,n] = sum_k rows[r,k] * weights[e(r),n,k]`, accumulated in f32 with `k` ascending, where rows
+    `offsets[e]..offsets[e+1]` belong to expert `e`. Without offsets there is one group and `weights` is `[out,in]`: a
+    dense projection. `outs` is overwritten, never read; its rows past the last offset are unspecified.
+
+    With `packed`, `weights` is laid out in panels of 32 columns as `moe.parameter ... pack` makes them; leading extents
+    are the experts, if there are offsets.
+
+    - `grouped_matmul_c1`: weights are `[E,out,in]` with offsets and `[out,in]` without, all static.
+    - `grouped_matmul_c2`: `in` is the number of columns of `rows`, `out` that of `outs`.
+    - `grouped_matmul_c3`: offsets have `E+1` elements.
+    - `grouped_matmul_c4`: `rows` and `outs` have the same number of rows.
+    - `grouped_matmul_c5`: packed weights have the extents of the packed layout.
+
+    Lifespan: created by importers; those between dispatch and combine are fused into `moe.expert_ffn`; the others stay
+    to the form *buffers*.
+
+    ```mlir
+    %y = moe.grouped_matmul ins(%xs, %w : tensor<?x160xf32>, tensor<16x96x160xbf16>)
+           offsets(%offsets : tensor<17xi32>) outs(%init : tensor<?x96xf32>) -> tensor<?x96xf32>
+    ```
+  }];
+  let arguments = (ins MoE_ShapedOf<[F32], [2]>:$rows,
+                   MoE_ShapedOf<[F32, BF16], [2, 3, 4, 6, 7]>:$weights,
+                   Optional<MoE_ShapedOf<[I32], [1]>>:$offsets,
+                   MoE_ShapedOf<[F32], [2]>:$init,
+                   UnitAttr:$packed);
+  let results = (outs Optional<MoE_Rows2>:$result);
+  let assemblyFormat = [{
+    (`packed` $packed^)? `ins` `(` $rows `,` $weights `:` type($rows) `,` type($weights) `)`
+    (`offsets` `(` $offsets^ `:` type($offsets) `)`)?
+    `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+  }];
+}
+
+def MoE_RouteOp : MoE_DestinationOp<"route"> {
+  let summary = "chooses the experts of each token and their weights: score, select, weigh";
+  let description = [{
+    The composition of `moe.score`, `moe.select` on the scores and `moe.weigh`: logits `[T,E]` to indices `[T,k]` and
+    weights `[T,k]`.
+
+    - `route_c1`: the number of experts is static and `1 <= k <= E`.
+    - `route_c2`: indices and weights have the same shape and one row per row of logits.
+
+    Lifespan: created by `--moe-fuse-route`; lowered in the form *buffers*.
+
+    ```mlir
+    %idx, %w = moe.route softmax ins(%logits : tensor<?x16xf32>) norm sum
+                 outs(%a, %b : tensor<?x4xi32>, tensor<?x4xf32>) -> tensor<?x4xi32>, tensor<?x4xf32>
+    ```
+  }];
+  let arguments = (ins MoE_ScoreFn:$fn, MoE_ShapedOf<[F32], [2]>:$logits,
+                   MoE_ShapedOf<[I32], [2]>:$idxInit,
+                   MoE_ShapedOf<[F32], [2]>:$weightsInit,
+                   DefaultValuedAttr<MoE_Norm, "::mlir::moe::Norm::None">:$norm);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    $fn `ins` `(` $logits `:` type($logits) `)` (`norm` $norm^)?
+    `outs` `(` $idxInit `,` $weightsInit `:` type($idxInit) `,` type($weightsInit) `)` attr-dict
+    (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    MutableOperandRange getDpsInitsMutable() {
+      return MutableOperandRange(getOperation(), /*start=*/1, /*length=*/2);
+    }
+  }];
+}
+
+def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn"> {
+  let summary = "sends each token through its experts and adds the weighted results: assign to combine";
+  let description = [{
+    The composition of `moe.assign`, `moe.dispatch`, two grouped matmuls (gate and up), `moe.glu`, a third (down) and
+    `moe.combine`: `y[t] = sum_j w[t,j] * down[e] (silu(gate[e] x[t]) * (up[e] x[t]))` with `e = idx[t,j]`, added in
+    slot order, skipping `-1`.
+
+    Weights are gate `[E,I,H]`, up `[E,I,H]` and down `[E,H,I]`; with `packed`, gate and up are one operand,
+    interleaved, and both are laid out as `moe.parameter ... pack` makes them.
+
+    - `expert_ffn_c1`: three weights, or two with `packed`, static.
+    - `expert_ffn_c2`: extents of the weights agree with one another and with the rows.
+    - `expert_ffn_c3`: rows, indices, weights of slots and `outs` have the same number of tokens; indices and weights
+      the same shape.
+
+    Lifespan: created by `--moe-fuse-expert-ffn`; lowered in the form *buffers*.
+
+    ```mlir
+    %y = moe.expert_ffn swiglu ins(%x, %idx, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>)
+           weights(%gate, %up, %down : tensor<16x96x160xf32>, tensor<16x96x160xf32>, tensor<16x160x96xf32>)
+           outs(%init : tensor<?x160xf32>) -> tensor<?x160xf32>
+    ```
+  }];
+  let arguments = (ins MoE_GluKind:$kind, MoE_ShapedOf<[F32], [2]>:$x,
+                   MoE_ShapedOf<[I32], [2]>:$idx,
+                   MoE_ShapedOf<[F32], [2]>:$slotWeights,
+                   Variadic<MoE_ShapedOf<[F32, BF16], [3, 4, 7]>>:$weights,
+                   MoE_ShapedOf<[F32], [2]>:$init,
+                   UnitAttr:$packed);
+  let results = (outs Optional<MoE_Rows2>:$result);
+  let assemblyFormat = [{
+    $kind (`packed` $packed^)?
+    `ins` `(` $x `,` $idx `,` $slotWeights `:` type($x) `,` type($idx) `,` type($slotWeights) `)`
+    `weights` `(` $weights `:` type($weights) `)`
+    `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+    /// The number of experts, E.
+    int64_t getNumExperts();
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Ragged attention over a cache
+//===----------------------------------------------------------------------===//
+
+def MoE_AttentionOp : MoE_DestinationOp<"attention", [AllTypesMatch<["kCache", "vCache"]>]> {
+  let summary = "causal softmax attention of ragged sequences over a key/value cache";
+  let description = [{
+    Queries `[N,heads,D]` of all sequences, concatenated: sequence `b` owns rows `cu[b]..cu[b+1]`, its first row has
+    position `past[b]`, its cache is `[layer, slot[b]]` of `k_cache`, `v_cache` `[L,slots,max_len,kv,D]`. Query head
+    `h` reads key/value head `h / (heads/kv)`. A row at position `p` sees the positions `j <= p` and, with a window
+    `w`, `j > p - w`: `o = sum_j softmax_j(scale * q.k_j) v_j`. Key blocks are walked in ascending order, aligned to
+    absolute positions, so chunked, whole and batched calls agree in bits.
+
+    linalg cannot express ragged rows over a cache: its ops refuse mixed tensor and memref operands.
+
+    - `attention_c1`: static heads, kv and D; `heads` is a multiple of `kv`; D is equal for queries and caches.
+    - `attention_c2`: queries and `outs` have the same shape.
+    - `attention_c3`: `scale` is finite and `window`, where given, at least 1.
+
+    Lifespan: created by importers; lowered in the form *buffers*.
+
+    ```mlir
+    %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>)
+           cache(%k_cache, %v_cache at %l : memref<4x?x?x4x40xf32>)
+           outs(%init : tensor<?x4x40xf32>) {scale = 0.158 : f32} -> tensor<?x4x40xf32>
+    ```
+  }];
+  let arguments = (ins MoE_ShapedOf<[F32], [3]>:$q, MoE_ShapedOf<[I32], [1]>:$cu,
+                   MoE_ShapedOf<[I32], [1]>:$past, MoE_ShapedOf<[I32], [1]>:$slot,
+                   MemRefRankOf<[F32], [5]>:$kCache, MemRefRankOf<[F32], [5]>:$vCache,
+                   Index:$layer, MoE_ShapedOf<[F32], [3]>:$init,
+                   F32Attr:$scale, OptionalAttr<I64Attr>:$window);
+  let results = (outs Optional<3DTensorOf<[F32]>>:$result);
+  let assemblyFormat = [{
+    `ins` `(` $q `,` $cu `,` $past `,` $slot `:` type($q) `,` type($cu) `,` type($past) `,` type($slot) `)`
+    `cache` `(` $kCache `,` $vCache `at` $layer `:` type($kCache) `)`
+    `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+  }];
+}
+
+def MoE_CacheUpdateOp : MoE_Op<"cache_update", [
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "writes the new keys or values of ragged sequences into a cache";
+  let description = [{
+    Row `r` of sequence `b` goes to `cache[layer, slot[b], past[b] + r - cu[b]]`.
+
+    - `cache_update_c1`: rows `[N,kv,D]` and cache `[L,slots,max_len,kv,D]` have the same static kv and D.
+
+    Lifespan: created by importers; lowered in the form *buffers*.
+
+    ```mlir
+    moe.cache_update %k, %cu, %past, %slot into %k_cache[%l]
+        : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x?x4x40xf32>
+    ```
+  }];
+  let arguments = (ins MoE_ShapedOf<[F32], [3]>:$rows, MoE_ShapedOf<[I32], [1]>:$cu,
+                   MoE_ShapedOf<[I32], [1]>:$past, MoE_ShapedOf<[I32], [1]>:$slot,
+                   MemRefRankOf<[F32], [5]>:$cache, Index:$layer);
+  let assemblyFormat = [{
+    $rows `,` $cu `,` $past `,` $slot `into` $cache `[` $layer `]` attr-dict
+    `:` type($rows) `,` type($cu) `,` type($past) `,` type($slot) `,` type($cache)
+  }];
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Parameters
+//===----------------------------------------------------------------------===//
+
+def MoE_ParameterOp : MoE_Op<"parameter", [
+    Symbol, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "declares one stacked weight and where its bytes come from";
+  let description = [{
+    With `from`, the parameter is read from a checkpoint: `{0}`, `{1}`, ... in the tensor's name stand for the leading
+    extents, in order; `at` gives, per placeholder, the numbers to use where numbering has gaps. The element type is the
+    checkpoint's.
+
+    With `pack of`, it is derived by a step of the parameter program: a matrix `[out,in]` becomes panels of 32 columns
+    (leading extents stay). f32: `[ceil(out/32)][in][32]`. bf16: `[ceil(out/32)][ceil(in/32)][2][16][16][2]`, where
+    element `[p][b][h][q][c][i]` is `W[32p+16h+c][32b+2q+i]`. Elements out of range are 0. Of two sources, panel `p`
+    holds columns `16p..16p+15` of the first and then the same columns of the second, so that one pass over a panel
+    yields gate and up.
+
+    - `parameter_c1`: exactly one of `from` and `pack of`.
+    - `parameter_c2`: the shape is static.
+    - `parameter_c3`: placeholders are `{0}` to `{n-1}`, each once, and n is less than the rank.
+    - `parameter_c4`: `at` has one list per placeholder, as long as the extent.
+    - `parameter_c5`: one or two sources, which exist, have one type, and pack to this type.
+
+    Lifespan: created by importers (`from`) and `--moe-pack-weights` (`pack`); read by the parameter program when the
+    package is written.
+
+    ```mlir
+    moe.parameter @up : tensor<4x16x96x160xbf16> from "model.layers.{0}.mlp.experts.{1}.up_proj.weight"
+    moe.parameter @up.packed : tensor<4x16x3x5x2x16x16x2xbf16> pack of [@up]
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, BF16]>>:$type,
+                   OptionalAttr<StrAttr>:$source, OptionalAttr<ArrayAttr>:$indices,
+                   OptionalAttr<FlatSymbolRefArrayAttr>:$sources);
+  let assemblyFormat = [{
+    $sym_name `:` $type (`from` $source^ (`at` $indices^)?)? (`pack` `of` $sources^)? attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::RankedTensorType getTensorType() {
+      return ::llvm::cast<::mlir::RankedTensorType>(getType());
+    }
+  }];
+}
+
+def MoE_LoadParameterOp : MoE_Op<"load_parameter", [
+    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "reads a parameter, or the slice of it at leading indices";
+  let description = [{
+    A layer function reads the slice of its own ordinal; weights are never arguments, so hoisting work out of a layer
+    into the parameter program is a local rewrite.
+
+    - `load_parameter_c1`: the parameter exists; its extents after the indices and its element type are the result's.
+
+    Lifespan: created by importers; a view of the model's table of parameters from the form *buffers* on, where the
+    enclosing function's last argument is that table.
+
+    ```mlir
+    %up = moe.load_parameter @up[%l] : tensor<16x96x160xbf16>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$parameter, Variadic<Index>:$indices);
+  let results = (outs AnyTypeOf<[RankedTensorOf<[F32, BF16]>,
+                                 AnyStaticShapeMemRef]>:$result);
+  let assemblyFormat =
+      "$parameter (`[` $indices^ `]`)? attr-dict `:` type($result)";
+}
+
+#endif // MOE_IR_MOEOPS_TD

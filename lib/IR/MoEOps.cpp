@@ -1,0 +1,569 @@
+//===- MoEOps.cpp - Operations of the moe dialect -------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Verifiers, inferred types and effects. A label such as `select_c1` ties a
+// check to its sentence in MoEOps.td and to its case in test/IR/invalid.mlir.
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe/IR/MoE.h"
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::moe;
+
+#define GET_OP_CLASSES
+#include "moe/IR/MoEOps.cpp.inc"
+
+//===----------------------------------------------------------------------===//
+// Shapes
+//===----------------------------------------------------------------------===//
+
+/// True if two extents can be equal at run time.
+static bool compatible(int64_t a, int64_t b) {
+  return a == b || ShapedType::isDynamic(a) || ShapedType::isDynamic(b);
+}
+
+static int64_t extent(Value v, int64_t dim) {
+  return cast<ShapedType>(v.getType()).getDimSize(dim);
+}
+
+/// Extent `dim` of `v` as an attribute or a `dim` op.
+static OpFoldResult mixedExtent(OpBuilder &b, Location loc, Value v,
+                                int64_t dim) {
+  if (isa<MemRefType>(v.getType()))
+    return memref::getMixedSize(b, loc, v, dim);
+  return tensor::getMixedSize(b, loc, v, dim);
+}
+
+static SmallVector<OpFoldResult> mixedExtents(OpBuilder &b, Location loc,
+                                              Value v) {
+  SmallVector<OpFoldResult> sizes;
+  for (int64_t dim = 0; dim < cast<ShapedType>(v.getType()).getRank(); ++dim)
+    sizes.push_back(mixedExtent(b, loc, v, dim));
+  return sizes;
+}
+
+/// An extent as it is printed in a diagnostic.
+static std::string str(int64_t extent) {
+  return ShapedType::isDynamic(extent) ? "?" : std::to_string(extent);
+}
+
+static std::string str(ArrayRef<int64_t> shape) {
+  std::string text = "[";
+  llvm::interleave(
+      shape, [&](int64_t e) { text += str(e); }, [&] { text += ","; });
+  return text + "]";
+}
+
+static RankedTensorType rows(Value like, int64_t rows, int64_t columns,
+                             Type element) {
+  return RankedTensorType::get({rows, columns}, element);
+}
+
+/// N = T*k, or dynamic.
+static int64_t slots(int64_t tokens, int64_t k) {
+  return ShapedType::isDynamic(tokens) || ShapedType::isDynamic(k)
+             ? ShapedType::kDynamic
+             : tokens * k;
+}
+
+//===----------------------------------------------------------------------===//
+// score, select, weigh
+//===----------------------------------------------------------------------===//
+
+LogicalResult
+ScoreOp::reifyResultShapes(OpBuilder &b,
+                           ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(mixedExtents(b, getLoc(), getLogits()));
+  return success();
+}
+
+/// Checks `1 <= k <= E` for a static number of experts.
+static LogicalResult verifyTopK(Operation *op, Value scores, int64_t k) {
+  int64_t experts = extent(scores, 1);
+  if (ShapedType::isDynamic(experts))
+    return op->emitOpError("expected a static number of experts, got ")
+           << scores.getType();
+  if (k < 1 || k > experts)
+    return op->emitOpError("expected between 1 and ")
+           << experts << " experts per token, got " << str(k);
+  return success();
+}
+
+LogicalResult SelectOp::inferReturnTypes(MLIRContext *context,
+                                         std::optional<Location>,
+                                         SelectOp::Adaptor adaptor,
+                                         SmallVectorImpl<Type> &types) {
+  types.push_back(rows(adaptor.getKey(), extent(adaptor.getKey(), 0),
+                       adaptor.getK(), IntegerType::get(context, 32)));
+  return success();
+}
+
+LogicalResult SelectOp::verify() {
+  return verifyTopK(*this, getKey(), getK()); // select_c1
+}
+
+LogicalResult
+SelectOp::reifyResultShapes(OpBuilder &b,
+                            ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back({mixedExtent(b, getLoc(), getKey(), 0),
+                    b.getIndexAttr(getK())});
+  return success();
+}
+
+LogicalResult WeighOp::inferReturnTypes(MLIRContext *context,
+                                        std::optional<Location>,
+                                        WeighOp::Adaptor adaptor,
+                                        SmallVectorImpl<Type> &types) {
+  types.push_back(cast<RankedTensorType>(adaptor.getIdx().getType())
+                      .clone(Float32Type::get(context)));
+  return success();
+}
+
+LogicalResult WeighOp::verify() {
+  int64_t tokens = extent(getScores(), 0), indexed = extent(getIdx(), 0);
+  if (!compatible(tokens, indexed)) // weigh_c1
+    return emitOpError("expected indices for ")
+           << tokens << " tokens, got " << indexed;
+  return success();
+}
+
+LogicalResult
+WeighOp::reifyResultShapes(OpBuilder &b, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(mixedExtents(b, getLoc(), getIdx()));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// assign, dispatch, glu, combine
+//===----------------------------------------------------------------------===//
+
+LogicalResult AssignOp::inferReturnTypes(MLIRContext *context,
+                                         std::optional<Location>,
+                                         AssignOp::Adaptor adaptor,
+                                         SmallVectorImpl<Type> &types) {
+  Type i32 = IntegerType::get(context, 32);
+  Value idx = adaptor.getIdx();
+  int64_t offsets = static_cast<int64_t>(adaptor.getExperts()) + 1;
+  types.push_back(idx.getType());
+  types.push_back(
+      RankedTensorType::get({slots(extent(idx, 0), extent(idx, 1))}, i32));
+  types.push_back(RankedTensorType::get({std::max<int64_t>(offsets, 0)}, i32));
+  return success();
+}
+
+LogicalResult AssignOp::verify() {
+  if (static_cast<int64_t>(getExperts()) < 1) // assign_c1
+    return emitOpError("expected at least 1 expert, got ")
+           << static_cast<int64_t>(getExperts());
+  return success();
+}
+
+LogicalResult
+AssignOp::reifyResultShapes(OpBuilder &b,
+                            ReifiedRankedShapedTypeDims &shapes) {
+  SmallVector<OpFoldResult> idx = mixedExtents(b, getLoc(), getIdx());
+  AffineExpr s0, s1;
+  bindSymbols(getContext(), s0, s1);
+  OpFoldResult n = affine::makeComposedFoldedAffineApply(b, getLoc(), s0 * s1,
+                                                         {idx[0], idx[1]});
+  shapes.push_back(idx);
+  shapes.push_back({n});
+  shapes.push_back({b.getIndexAttr(getExperts() + 1)});
+  return success();
+}
+
+LogicalResult DispatchOp::inferReturnTypes(MLIRContext *context,
+                                           std::optional<Location>,
+                                           DispatchOp::Adaptor adaptor,
+                                           SmallVectorImpl<Type> &types) {
+  types.push_back(rows(adaptor.getX(), extent(adaptor.getPerm(), 0),
+                       extent(adaptor.getX(), 1),
+                       Float32Type::get(context)));
+  return success();
+}
+
+LogicalResult DispatchOp::verify() {
+  if (static_cast<int64_t>(getK()) < 1) // dispatch_c1
+    return emitOpError("expected at least 1 expert per token, got ")
+           << static_cast<int64_t>(getK());
+  return success();
+}
+
+LogicalResult
+DispatchOp::reifyResultShapes(OpBuilder &b,
+                              ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back({mixedExtent(b, getLoc(), getPerm(), 0),
+                    mixedExtent(b, getLoc(), getX(), 1)});
+  return success();
+}
+
+LogicalResult
+GluOp::reifyResultShapes(OpBuilder &b, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(mixedExtents(b, getLoc(), getGate()));
+  return success();
+}
+
+LogicalResult CombineOp::inferReturnTypes(MLIRContext *context,
+                                          std::optional<Location>,
+                                          CombineOp::Adaptor adaptor,
+                                          SmallVectorImpl<Type> &types) {
+  types.push_back(rows(adaptor.getYs(), extent(adaptor.getRow(), 0),
+                       extent(adaptor.getYs(), 1),
+                       Float32Type::get(context)));
+  return success();
+}
+
+LogicalResult CombineOp::verify() {
+  auto row = cast<ShapedType>(getRow().getType());
+  auto weights = cast<ShapedType>(getWeights().getType());
+  if (failed(verifyCompatibleShape(row, weights))) // combine_c1
+    return emitOpError("expected weights of shape ")
+           << str(row.getShape()) << ", got " << str(weights.getShape());
+  return success();
+}
+
+LogicalResult
+CombineOp::reifyResultShapes(OpBuilder &b,
+                             ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back({mixedExtent(b, getLoc(), getRow(), 0),
+                    mixedExtent(b, getLoc(), getYs(), 1)});
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Packed layouts
+//===----------------------------------------------------------------------===//
+
+RankedTensorType mlir::moe::getPackedType(RankedTensorType matrices,
+                                          int numSources) {
+  ArrayRef<int64_t> shape = matrices.getShape();
+  int64_t out = shape[shape.size() - 2], in = shape.back();
+  SmallVector<int64_t> packed(shape.drop_back(2));
+  packed.push_back(llvm::divideCeil(out, kPanelColumns / numSources));
+  if (matrices.getElementType().isF32())
+    packed.append({in, kPanelColumns});
+  else
+    packed.append({static_cast<int64_t>(llvm::divideCeil(in, 32)), 2, 16, 16,
+                   2});
+  return RankedTensorType::get(packed, matrices.getElementType());
+}
+
+/// The packed shape of matrices `[leading..., out, in]`.
+static SmallVector<int64_t> packedShape(ArrayRef<int64_t> leading, int64_t out,
+                                        int64_t in, Type element,
+                                        int numSources) {
+  SmallVector<int64_t> shape(leading);
+  shape.append({out, in});
+  return SmallVector<int64_t>(
+      getPackedType(RankedTensorType::get(shape, element), numSources)
+          .getShape());
+}
+
+//===----------------------------------------------------------------------===//
+// Destination-style ops
+//===----------------------------------------------------------------------===//
+
+/// A destination-style op on memrefs reads its inputs and writes its inits; on
+/// tensors only the state that is a memref has effects.
+static void getDestinationEffects(
+    DestinationStyleOpInterface op,
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  for (OpOperand &operand : op->getOpOperands()) {
+    if (!isa<MemRefType>(operand.get().getType()))
+      continue;
+    if (op.isDpsInit(&operand))
+      effects.emplace_back(MemoryEffects::Write::get(), &operand);
+    else
+      effects.emplace_back(MemoryEffects::Read::get(), &operand);
+  }
+}
+
+/// Results of a destination-style op have the shapes of its inits.
+static LogicalResult
+reifyDestinationShapes(DestinationStyleOpInterface op, OpBuilder &b,
+                       ReifiedRankedShapedTypeDims &shapes) {
+  for (Value init : op.getDpsInits())
+    if (isa<RankedTensorType>(init.getType()))
+      shapes.push_back(mixedExtents(b, op.getLoc(), init));
+  return success();
+}
+
+#define MOE_DESTINATION_OP(OP)                                                 \
+  void OP::getEffects(                                                         \
+      SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>      \
+          &effects) {                                                          \
+    getDestinationEffects(*this, effects);                                     \
+  }                                                                            \
+  LogicalResult OP::reifyResultShapes(OpBuilder &b,                            \
+                                      ReifiedRankedShapedTypeDims &shapes) {   \
+    return reifyDestinationShapes(*this, b, shapes);                           \
+  }
+MOE_DESTINATION_OP(GroupedMatmulOp)
+MOE_DESTINATION_OP(RouteOp)
+MOE_DESTINATION_OP(ExpertFfnOp)
+MOE_DESTINATION_OP(AttentionOp)
+#undef MOE_DESTINATION_OP
+
+LogicalResult GroupedMatmulOp::verify() {
+  auto weights = cast<ShapedType>(getWeights().getType());
+  ArrayRef<int64_t> shape = weights.getShape();
+  int64_t in = extent(getRows(), 1), out = extent(getInit(), 1);
+  int64_t groups = getOffsets() ? 1 : 0;
+  if (getPacked()) {
+    SmallVector<int64_t> expected =
+        packedShape(shape.take_front(groups), out, in,
+                    weights.getElementType(), /*numSources=*/1);
+    if (shape != ArrayRef(expected)) // grouped_matmul_c5
+      return emitOpError("expected packed weights of shape ")
+             << str(expected) << ", got " << str(shape);
+  } else {
+    if (!weights.hasStaticShape() ||
+        weights.getRank() != 2 + groups) // grouped_matmul_c1
+      return emitOpError("expected static weights ")
+             << (groups ? "[E,out,in]" : "[out,in]") << ", got "
+             << str(shape);
+    if (shape.back() != in ||
+        shape[groups] != out) // grouped_matmul_c2
+      return emitOpError("expected weights of ")
+             << str({out, in}) << ", got " << str(shape.drop_front(groups));
+  }
+  if (getOffsets() &&
+      extent(getOffsets(), 0) != shape[0] + 1) // grouped_matmul_c3
+    return emitOpError("expected ")
+           << shape[0] + 1 << " offsets, got " << str(extent(getOffsets(), 0));
+  if (!compatible(extent(getRows(), 0),
+                  extent(getInit(), 0))) // grouped_matmul_c4
+    return emitOpError("expected ")
+           << str(extent(getRows(), 0)) << " rows in outs, got "
+           << str(extent(getInit(), 0));
+  return success();
+}
+
+LogicalResult RouteOp::verify() {
+  int64_t k = extent(getIdxInit(), 1);
+  if (failed(verifyTopK(*this, getLogits(), k))) // route_c1
+    return failure();
+  auto idx = cast<ShapedType>(getIdxInit().getType());
+  auto weights = cast<ShapedType>(getWeightsInit().getType());
+  if (failed(verifyCompatibleShape(idx, weights)) ||
+      !compatible(idx.getDimSize(0), extent(getLogits(), 0))) // route_c2
+    return emitOpError("expected indices and weights of shape ")
+           << str({extent(getLogits(), 0), k}) << ", got "
+           << str(idx.getShape()) << " and " << str(weights.getShape());
+  return success();
+}
+
+int64_t ExpertFfnOp::getNumExperts() {
+  return extent(getWeights().front(), 0);
+}
+
+LogicalResult ExpertFfnOp::verify() {
+  size_t expected = getPacked() ? 2 : 3;
+  if (getWeights().size() != expected) // expert_ffn_c1
+    return emitOpError("expected ")
+           << expected << " weights, got " << getWeights().size();
+  for (Value weight : getWeights())
+    if (!cast<ShapedType>(weight.getType()).hasStaticShape()) // expert_ffn_c1
+      return emitOpError("expected weights of static shape, got ")
+             << weight.getType();
+  int64_t hidden = extent(getX(), 1);
+  auto check = [&](Value weight, StringRef name,
+                   ArrayRef<int64_t> shape) -> LogicalResult {
+    auto type = cast<ShapedType>(weight.getType());
+    if (type.getShape() == shape)
+      return success();
+    return emitOpError("expected ") << name << " of shape " << str(shape)
+                                    << ", got " << str(type.getShape());
+  };
+  Value first = getWeights().front(), down = getWeights().back();
+  int64_t experts = getNumExperts();
+  if (getPacked()) { // expert_ffn_c2
+    // I is known up to the padding of a panel: down tells it where it can.
+    auto type = cast<ShapedType>(down.getType());
+    int64_t panels = extent(first, 1);
+    int64_t inMax = panels * kPanelColumns / 2;
+    int64_t in = type.getElementType().isF32() ? extent(down, 2) : inMax;
+    Type element = type.getElementType();
+    if (failed(check(first, "gate and up",
+                     packedShape({experts}, in, hidden, element, 2))) ||
+        failed(check(down, "down",
+                     packedShape({experts}, hidden, in, element, 1))))
+      return failure();
+  } else {
+    int64_t inner = extent(first, 1);
+    if (failed(check(first, "gate", {experts, inner, hidden})) ||
+        failed(check(getWeights()[1], "up", {experts, inner, hidden})) ||
+        failed(check(down, "down", {experts, hidden, inner})))
+      return failure();
+  }
+  int64_t tokens = extent(getX(), 0);
+  auto idx = cast<ShapedType>(getIdx().getType());
+  auto slotWeights = cast<ShapedType>(getSlotWeights().getType());
+  if (failed(verifyCompatibleShape(idx, slotWeights)) ||
+      !compatible(idx.getDimSize(0), tokens) ||
+      !compatible(extent(getInit(), 0), tokens)) // expert_ffn_c3
+    return emitOpError("expected indices, weights and outs of ")
+           << str(tokens) << " tokens, got " << str(idx.getShape()) << ", "
+           << str(slotWeights.getShape()) << " and "
+           << str(cast<ShapedType>(getInit().getType()).getShape());
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// attention, cache_update
+//===----------------------------------------------------------------------===//
+
+LogicalResult AttentionOp::verify() {
+  int64_t heads = extent(getQ(), 1), size = extent(getQ(), 2);
+  int64_t kv = extent(getKCache(), 3), cached = extent(getKCache(), 4);
+  for (int64_t e : {heads, size, kv, cached})
+    if (ShapedType::isDynamic(e)) // attention_c1
+      return emitOpError("expected static heads and head size, got ")
+             << getQ().getType() << " and " << getKCache().getType();
+  if (kv == 0 || heads % kv != 0) // attention_c1
+    return emitOpError("expected a multiple of ")
+           << kv << " query heads, got " << heads;
+  if (size != cached) // attention_c1
+    return emitOpError("expected caches of head size ")
+           << size << ", got " << cached;
+  auto init = cast<ShapedType>(getInit().getType());
+  if (failed(verifyCompatibleShape(cast<ShapedType>(getQ().getType()),
+                                   init))) // attention_c2
+    return emitOpError("expected outs of the shape of the queries, ")
+           << str(cast<ShapedType>(getQ().getType()).getShape()) << ", got "
+           << str(init.getShape());
+  if (!getScale().isFinite()) // attention_c3
+    return emitOpError("expected a finite scale, got ")
+           << getScale().convertToDouble();
+  if (getWindow() && static_cast<int64_t>(*getWindow()) < 1) // attention_c3
+    return emitOpError("expected a window of at least 1, got ")
+           << static_cast<int64_t>(*getWindow());
+  return success();
+}
+
+LogicalResult CacheUpdateOp::verify() {
+  ArrayRef<int64_t> row =
+      cast<ShapedType>(getRows().getType()).getShape().take_back(2);
+  ArrayRef<int64_t> cache =
+      cast<ShapedType>(getCache().getType()).getShape().take_back(2);
+  if (row != cache || llvm::is_contained(row, ShapedType::kDynamic))
+    return emitOpError("expected rows of the cache's static ") // cache_update_c1
+           << str(cache) << ", got " << str(row);
+  return success();
+}
+
+void CacheUpdateOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  for (OpOperand &operand : getOperation()->getOpOperands()) {
+    if (!isa<MemRefType>(operand.get().getType()))
+      continue;
+    if (&operand == &getCacheMutable())
+      effects.emplace_back(MemoryEffects::Write::get(), &operand);
+    else
+      effects.emplace_back(MemoryEffects::Read::get(), &operand);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// parameter, load_parameter
+//===----------------------------------------------------------------------===//
+
+/// The number of placeholders {0}..{n-1} of a tensor's name, or failure if a
+/// number is missing or repeated.
+static FailureOr<int64_t> countPlaceholders(StringRef name) {
+  int64_t n = name.count('{');
+  for (int64_t i = 0; i < n; ++i)
+    if (name.count(("{" + Twine(i) + "}").str()) != 1)
+      return failure();
+  return n;
+}
+
+LogicalResult ParameterOp::verify() {
+  if (getSource().has_value() == getSources().has_value()) // parameter_c1
+    return emitOpError("expected either `from` or `pack of`");
+  RankedTensorType type = getTensorType();
+  if (!type.hasStaticShape()) // parameter_c2
+    return emitOpError("expected a static shape, got ") << type;
+  if (!getSource()) {
+    size_t n = getSources()->size();
+    if (n < 1 || n > 2) // parameter_c5
+      return emitOpError("expected one or two sources, got ") << n;
+    return success();
+  }
+  FailureOr<int64_t> placeholders = countPlaceholders(*getSource());
+  if (failed(placeholders) ||
+      *placeholders > type.getRank()) // parameter_c3
+    return emitOpError("expected each of the placeholders {0}, {1}, ... once "
+                       "and at most as many as extents, got \"")
+           << *getSource() << "\"";
+  if (!getIndices())
+    return success();
+  if (static_cast<int64_t>(getIndices()->size()) !=
+      *placeholders) // parameter_c4
+    return emitOpError("expected ")
+           << *placeholders << " lists of indices, got "
+           << getIndices()->size();
+  for (auto [dim, list] : llvm::enumerate(*getIndices())) {
+    auto numbers = dyn_cast<ArrayAttr>(list);
+    if (!numbers || !llvm::all_of(numbers, llvm::IsaPred<IntegerAttr>) ||
+        static_cast<int64_t>(numbers.size()) !=
+            type.getDimSize(dim)) // parameter_c4
+      return emitOpError("expected a list of ")
+             << type.getDimSize(dim) << " integers for {" << dim << "}, got "
+             << list;
+  }
+  return success();
+}
+
+LogicalResult
+ParameterOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (!getSources())
+    return success();
+  RankedTensorType first;
+  for (auto name : getSources()->getAsRange<FlatSymbolRefAttr>()) {
+    auto source =
+        symbolTable.lookupNearestSymbolFrom<ParameterOp>(*this, name);
+    if (!source) // parameter_c5
+      return emitOpError("expected a parameter, got ") << name;
+    if (first && source.getTensorType() != first) // parameter_c5
+      return emitOpError("expected sources of one type, got ")
+             << first << " and " << source.getTensorType();
+    first = source.getTensorType();
+  }
+  if (first.getRank() < 2) // parameter_c5
+    return emitOpError("expected a matrix to pack, got ") << first;
+  RankedTensorType packed = getPackedType(first, getSources()->size());
+  if (packed != getTensorType()) // parameter_c5
+    return emitOpError("expected the packed type ")
+           << packed << ", got " << getTensorType();
+  return success();
+}
+
+LogicalResult
+LoadParameterOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  auto parameter = symbolTable.lookupNearestSymbolFrom<ParameterOp>(
+      *this, getParameterAttr());
+  if (!parameter) // load_parameter_c1
+    return emitOpError("expected a parameter, got ") << getParameterAttr();
+  RankedTensorType type = parameter.getTensorType();
+  auto result = cast<ShapedType>(getResult().getType());
+  if (static_cast<int64_t>(getIndices().size()) > type.getRank() ||
+      type.getShape().drop_front(getIndices().size()) != result.getShape() ||
+      type.getElementType() != result.getElementType()) // load_parameter_c1
+    return emitOpError("expected a slice of ")
+           << type << " after " << getIndices().size() << " indices, got "
+           << getResult().getType();
+  return success();
+}
