@@ -11,6 +11,7 @@
 #include "moe/Lower/Passes.h"
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Interfaces/ValueBoundsOpInterface.h"
 
 #define DEBUG_TYPE "moe-lower-entries"
@@ -181,6 +182,8 @@ static FailureOr<DictionaryAttr> lowerEntry(func::FuncOp func) {
     func.setArgAttrs(i, ArrayRef<NamedAttribute>());
   func.setAllResultAttrs(ArrayRef<DictionaryAttr>());
   func.setType(b.getFunctionType(block.getArgumentTypes(), {}));
+  func->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(),
+                b.getUnitAttr());
   return b.getDictionaryAttr(
       {b.getNamedAttr("name", b.getStringAttr(func.getName())),
        b.getNamedAttr("arguments", b.getArrayAttr(described))});

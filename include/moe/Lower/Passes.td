@@ -37,7 +37,7 @@ def LowerEntriesPass : Pass<"moe-lower-entries", "::mlir::ModuleOp"> {
     Precondition: public functions have ranked tensor or memref arguments and ranked tensor results and are not called
     within the module. Postcondition: they have memref arguments only. Contract: B.
   }];
-  let dependentDialects = ["::mlir::bufferization::BufferizationDialect"];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
 def LowerExpertsPass : Pass<"moe-lower-experts", "::mlir::func::FuncOp"> {
