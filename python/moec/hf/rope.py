@@ -2,12 +2,15 @@
 """Rotary position embeddings: the scalings that are arithmetic on the frequencies before the model runs.
 
 Formulas: RoFormer (arXiv:2104.09864), linear position interpolation (arXiv:2306.15595), YaRN (arXiv:2309.00071), and
-the Llama 3 scaling, each with the conventions of transformers' ``modeling_rope_utils.py``.
+the Llama 3 scaling, each in f32 and in the order of operations of transformers' ``modeling_rope_utils.py``: angles grow
+with the position, so that the last bit of a frequency shows in long texts.
 """
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 from moec.hf.config import Config
 from moec.hf.spec import Rope
@@ -32,7 +35,7 @@ def read_rope(config: Config, head_dim: int, max_len: int, default_theta: float,
     Raises
     ------
     Error
-        If a key or value is not supported, e.g. the scalings that depend on the length of the text.
+        If a key or value is not supported, e.g. a scaling that depends on the length of the text.
     """
     theta = config.number("rope_theta", default_theta)
     fraction = config.number("partial_rotary_factor", 1.0) if partial else 1.0
@@ -50,61 +53,56 @@ def read_rope(config: Config, head_dim: int, max_len: int, default_theta: float,
         settings.refuse(key, "one of " + ", ".join(_SCALINGS))
     dim = int(head_dim * fraction)
     if dim % 2 or not 0 < dim <= head_dim:
-        config.refuse("head_dim", f"an even number of rotated channels up to {head_dim} per head")
-    rope = _SCALINGS[kind](settings, [theta ** (-i / dim) for i in range(0, dim, 2)], theta, max_len)
+        config.refuse("head_dim", f"an even number of rotated channels, at most {head_dim} per head")
+    wavelengths = theta ** (np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim))
+    inv_freq, factor = _SCALINGS[kind](settings, wavelengths, theta, max_len)
     settings.finish()
-    return rope
+    return Rope(tuple(float(str(freq)) for freq in inv_freq), factor)
 
 
-def _default(settings: Config, freqs: list[float], theta: float, max_len: int) -> Rope:
-    return Rope(tuple(freqs))
+def _default(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    return 1 / wavelengths, 1.0
 
 
-def _linear(settings: Config, freqs: list[float], theta: float, max_len: int) -> Rope:
-    factor = settings.number("factor")
-    return Rope(tuple(freq / factor for freq in freqs))
+def _linear(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    return 1 / wavelengths / settings.number("factor"), 1.0
 
 
-def _llama3(settings: Config, freqs: list[float], theta: float, max_len: int) -> Rope:
-    """Long waves are interpolated, short ones kept, and those between blended."""
+def _llama3(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    """Waves that are long against the original length are interpolated, short ones kept, those between blended."""
     factor = settings.number("factor")
     low, high = settings.number("low_freq_factor"), settings.number("high_freq_factor")
     if low >= high:
-        settings.refuse("low_freq_factor", f"less than high_freq_factor ({high})")
+        settings.refuse("low_freq_factor", f"a number less than high_freq_factor ({high})")
     original = settings.integer("original_max_position_embeddings", max_len)
+    inv_freq = 1 / wavelengths
+    period = 2 * math.pi / inv_freq
+    keep = (original / period - low) / (high - low)
+    blended = (1 - keep) * inv_freq / factor + keep * inv_freq
+    short, long = period < original / high, period > original / low
+    return np.where(short, inv_freq, np.where(long, inv_freq / factor, blended)), 1.0
 
-    def scale(freq: float) -> float:
-        waves = original * freq / (2 * math.pi)
-        keep = min(max((waves - low) / (high - low), 0.0), 1.0)
-        return (1 - keep) * freq / factor + keep * freq
 
-    return Rope(tuple(map(scale, freqs)))
-
-
-def _yarn(settings: Config, freqs: list[float], theta: float, max_len: int) -> Rope:
+def _yarn(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
     """Interpolates the channels that turn less than beta_slow times over the original length, keeps those that turn more
     than beta_fast times, and blends between in the channel's number."""
     original = settings.integer("original_max_position_embeddings", max_len)
     factor = settings.number("factor")
     fast, slow = settings.number("beta_fast", 32.0), settings.number("beta_slow", 1.0)
-    truncate = settings.flag("truncate", True)
-    dim = 2 * len(freqs)
+    dim = 2 * len(wavelengths)
 
     def channel(turns: float) -> float:
         return dim * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
 
     low, high = channel(fast), channel(slow)
-    if truncate:
+    if settings.flag("truncate", True):
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, dim - 1)
     if low == high:
         high += 0.001
-
-    def scale(i: int, freq: float) -> float:
-        keep = 1 - min(max((i - low) / (high - low), 0.0), 1.0)
-        return (1 - keep) * freq / factor + keep * freq
-
-    return Rope(tuple(scale(i, freq) for i, freq in enumerate(freqs)), _yarn_factor(settings, factor))
+    ramp = (np.arange(dim // 2, dtype=np.float32) - np.float32(low)) / np.float32(high - low)
+    keep = 1 - np.clip(ramp, 0, 1)
+    return 1 / (factor * wavelengths) * (1 - keep) + 1 / wavelengths * keep, _yarn_factor(settings, factor)
 
 
 def _yarn_factor(settings: Config, factor: float) -> float:

@@ -86,4 +86,4 @@ def _clip(scope: Scope, x: Value, bound: float) -> Value:
         capped = body.op("e", "f32", f"arith.minimumf {e}, {high} : f32")
         return body.op("e", "f32", f"arith.maximumf {capped}, {low} : f32")
 
-    return elementwise(body, "clipped", "nd", [(x, "nd")], empty(body, x.type.shape, scope.rows), element)
+    return elementwise(body, "clipped", [(x, "nd")], (empty(body, x.type.shape, scope.rows), "nd"), element)

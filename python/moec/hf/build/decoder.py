@@ -80,7 +80,8 @@ def _forward(spec: Spec, parameters: list[Parameter]) -> str:
     count = size(body, wanted, "r")
     x = gather_rows(body, "last", x, wanted, count)
     x = rms_norm(body, "normed", x, scope.weight("norm"), spec.eps, count)
-    logits = grouped_matmul(body, "logits", x, embedding if spec.tied else scope.weight("head"))
+    head = embedding if spec.tied else scope.weight("head")
+    logits = grouped_matmul(body, "logits", x, head, count)
     return body.function("forward", Argument("logits", logits.type, ("R", spec.vocab)), logits)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from moec.hf.build.ops import size
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.build.text import Body, Shaped, Value
 from moec.hf.spec import Sparse
@@ -21,10 +22,13 @@ def sparse(scope: Scope, x: Value, ffn: Sparse) -> Value:
     row = body.value("row", indices.type)
     perm, offsets = body.value("perm", Shaped((None,), "i32")), body.value("offsets", Shaped((ffn.experts + 1,), "i32"))
     body.line(f"{row}, {perm}, {offsets} = moe.assign {indices} into {ffn.experts} : {indices.type}")
-    rows = body.op("dispatched", x.type, f"moe.dispatch {x} by {perm} top {ffn.top_k} : {x.type}, {perm.type}")
-    gate = grouped_matmul(body, "gate", rows, scope.weight("gate"), offsets)
-    up = grouped_matmul(body, "up", rows, scope.weight("up"), offsets)
-    down = grouped_matmul(body, "down", _swiglu(body, gate, up), scope.weight("down"), offsets)
+    sorted_x = body.op("sorted", x.type, f"moe.dispatch {x} by {perm} top {ffn.top_k} : {x.type}, {perm.type}")
+    slots = size(body, sorted_x, "slots")
+
+    def experts(hint: str, rows: Value) -> Value:
+        return grouped_matmul(body, f"{hint}_rows", rows, scope.weight(hint), slots, offsets)
+
+    down = experts("down", _swiglu(body, experts("gate", sorted_x), experts("up", sorted_x)))
     return body.op(
         "ffn", x.type, f"moe.combine {down}, {row}, {weights} : {down.type}, {row.type}, {weights.type}"
     )

@@ -3,25 +3,24 @@
 
 from __future__ import annotations
 
-from moec.hf.build.ops import elementwise, empty, generic, zeros
+from moec.hf.build.ops import elementwise, empty, generic, zero_filled
 from moec.hf.build.text import Body, Value
 
 
 def rms_norm(body: Body, hint: str, x: Value, weight: Value, eps: float, rows: Value) -> Value:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension of x, [N, D] or [N, heads, D], in f32."""
     shape = x.type.shape
-    dims = "nhd"[: len(shape) - 1] + "d"
+    dims = "nd" if len(shape) == 2 else "nhd"
     outer = dims[:-1]
-    squares = zeros(body, shape[:-1], rows)
-    (squares,) = generic(
-        body, "squares", dims, [(x, dims)], [(squares, outer)], lambda x, total: total + x * x, reduced="d"
-    )
+    zeros = (zero_filled(body, shape[:-1], rows), outer)
+    squares = generic(body, "squares", dims, [(x, dims)], zeros, lambda e, total: total + e * e)
 
     def reciprocal(total: Value) -> Value:
         mean = total / body.constant(float(shape[-1]), "f32", "width")
         shifted = mean + body.constant(eps, "f32", "eps")
         return body.op("rsqrt", "f32", f"math.rsqrt {shifted} : f32")
 
-    scale = elementwise(body, "scale", outer, [(squares, outer)], empty(body, shape[:-1], rows), reciprocal)
+    init = empty(body, shape[:-1], rows)
+    scale = elementwise(body, "scale", [(squares, outer)], (init, outer), reciprocal)
     ins = [(x, dims), (scale, outer), (weight, "d")]
-    return elementwise(body, hint, dims, ins, empty(body, shape, rows), lambda x, s, w: x * s * w)
+    return elementwise(body, hint, ins, (empty(body, shape, rows), dims), lambda e, s, w: e * s * w)

@@ -16,71 +16,68 @@ def size(body: Body, tensor: Value, hint: str) -> Value:
     return body.op(hint, "index", f"tensor.dim {tensor}, {body.index(0)} : {tensor.type}")
 
 
-def empty(body: Body, shape: tuple[int | None, ...], rows: Value, hint: str = "init") -> Value:
+def empty(body: Body, shape: tuple[int | None, ...], rows: Value) -> Value:
     """A tensor of f32 without contents; `rows` is the extent that the shape leaves open."""
     type = Shaped(shape)
-    return body.op(hint, type, f"tensor.empty({rows}) : {type}")
+    return body.op("init", type, f"tensor.empty({rows}) : {type}")
 
 
-def zeros(body: Body, shape: tuple[int | None, ...], rows: Value) -> Value:
+def zero_filled(body: Body, shape: tuple[int | None, ...], rows: Value) -> Value:
+    """A tensor of f32 that holds zeros."""
     init = empty(body, shape, rows)
     zero = body.constant(0.0, "f32", "zero")
     return body.op("zeros", init.type, f"linalg.fill ins({zero} : f32) outs({init} : {init.type}) -> {init.type}")
 
 
 def generic(
-    body: Body,
-    hint: str,
-    dims: str,
-    ins: Sequence[Operand],
-    outs: Sequence[Operand],
-    scalar: Callable[..., Value | tuple[Value, ...]],
-    reduced: str = "",
-) -> list[Value]:
-    """A linalg.generic.
+    body: Body, hint: str, dims: str, ins: Sequence[Operand], out: Operand, scalar: Callable[..., Value]
+) -> Value:
+    """A linalg.generic with one result.
 
     Parameters
     ----------
     hint : str
-        Name of the results.
+        Name of the result.
     dims : str
-        One letter for each dimension of the loop nest, outermost first.
-    ins, outs : sequence of Operand
-        Inputs, and the tensors that the results overwrite.
+        One letter for each dimension of the loop nest, outermost first. Those that `out` does not have are reduced.
+    ins, out : Operand
+        Inputs, and the tensor that the result overwrites.
     scalar : callable
-        Computes the elements of the results from those of `ins` and then `outs`. Elements in bf16 come extended to f32.
-    reduced : str
-        The letters in `dims` along which results are accumulated.
+        Computes an element of the result from those of `ins` and then `out`. Elements in bf16 come extended to f32.
     """
+    operands = [*ins, out]
+    init, kept = out
     loop = ", ".join(dims)
-    maps = ", ".join(f"affine_map<({loop}) -> ({', '.join(letters)})>" for _, letters in [*ins, *outs])
-    iterators = ", ".join('"reduction"' if letter in reduced else '"parallel"' for letter in dims)
-    inputs, inits = [value for value, _ in ins], [value for value, _ in outs]
-    results = [body.value(hint, init.type) for init in inits]
-    operands = f"ins({names(inputs)} : {types(inputs)}) " if inputs else ""
-    elements = [body.value("e", value.type.dtype) for value in inputs + inits]
+    maps = ", ".join(f"affine_map<({loop}) -> ({', '.join(letters)})>" for _, letters in operands)
+    iterators = ", ".join('"parallel"' if letter in kept else '"reduction"' for letter in dims)
+    inputs = [value for value, _ in ins]
+    printed = f"ins({names(inputs)} : {types(inputs)}) " if inputs else ""
+    result = body.value(hint, init.type)
     with body.region(
-        f"{names(results)} = linalg.generic {{indexing_maps = [{maps}], iterator_types = [{iterators}]}} "
-        f"{operands}outs({names(inits)} : {types(inits)})",
-        f"}} -> {_tuple(types(inits), len(inits))}",
+        f"{result} = linalg.generic {{indexing_maps = [{maps}], iterator_types = [{iterators}]}} "
+        f"{printed}outs({init} : {init.type})",
+        f"}} -> {init.type}",
     ):
+        elements = [body.value("e", value.type.dtype) for value, _ in operands]
         body.line(f"^bb0({', '.join(f'{e}: {e.type}' for e in elements)}):")
-        yielded = scalar(*map(_extended, elements))
-        yielded = list(yielded) if isinstance(yielded, tuple) else [yielded]
-        body.line(f"linalg.yield {names(yielded)} : {types(yielded)}")
-    return results
+        y = scalar(*map(_extended, elements))
+        body.line(f"linalg.yield {y} : {y.type}")
+    return result
 
 
-def elementwise(
-    body: Body, hint: str, dims: str, ins: Sequence[Operand], init: Value, scalar: Callable[..., Value]
-) -> Value:
-    """A linalg.generic with one result, which has all dimensions and overwrites `init`."""
-    return generic(body, hint, dims, ins, [(init, dims)], lambda *elements: scalar(*elements[:-1]))[0]
+def elementwise(body: Body, hint: str, ins: Sequence[Operand], out: Operand, scalar: Callable[..., Value]) -> Value:
+    """A linalg.generic without reduction whose result does not depend on what `out` held."""
+    return generic(body, hint, out[1], ins, out, lambda *elements: scalar(*elements[:-1]))
 
 
 def add_to(body: Body, hint: str, x: Value, y: Value) -> Value:
     """x + y, which takes the place of x."""
-    return generic(body, hint, "nd", [(y, "nd")], [(x, "nd")], lambda y, x: x + y)[0]
+    return generic(body, hint, "nd", [(y, "nd")], (x, "nd"), lambda y, x: x + y)
+
+
+def slice_text(starts: Sequence[object], sizes: Sequence[object]) -> str:
+    """Offsets, sizes and unit strides as tensor.extract_slice and tensor.insert_slice take them."""
+    return f"[{', '.join(map(str, starts))}] [{', '.join(map(str, sizes))}] [{', '.join('1' for _ in sizes)}]"
 
 
 def split_heads(body: Body, x: Value, heads: int, rows: Value) -> Value:
@@ -107,7 +104,7 @@ def gather_rows(body: Body, hint: str, table: Value, indices: Value, rows: Value
         return _extended(body.op("e", dtype, f"tensor.extract {table}[{row}, {d}] : {table.type}"))
 
     init = empty(body, (None, table.type.shape[1]), rows)
-    return elementwise(body, hint, "nd", [(indices, "n")], init, element)
+    return elementwise(body, hint, [(indices, "n")], (init, "nd"), element)
 
 
 def index_at(body: Body, hint: str, indices: Value, position: Value) -> Value:
@@ -120,7 +117,3 @@ def _extended(element: Value) -> Value:
     if element.type != "bf16":
         return element
     return element.body.op("e", "f32", f"arith.extf {element} : bf16 to f32")
-
-
-def _tuple(text: str, length: int) -> str:
-    return text if length == 1 else f"({text})"

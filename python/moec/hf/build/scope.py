@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from moec.hf.build.ops import elementwise, empty, size
+from moec.hf.build.ops import elementwise, empty
 from moec.hf.build.text import Body, Shaped, Value
 from moec.hf.parameters import Parameter
 
@@ -41,18 +41,19 @@ class Scope:
 
     def linear(self, hint: str, x: Value, role: str) -> Value:
         """x [N, in] times the transpose of a weight [out, in], plus the bias if there is one."""
-        y = grouped_matmul(self.body, hint, x, self.weight(role))
+        y = grouped_matmul(self.body, hint, x, self.weight(role), self.rows)
         bias = f"{role}_bias"
         if bias not in self.parameters:
             return y
-        init = empty(self.body, y.type.shape, self.rows)
         ins = [(y, "nd"), (self.weight(bias), "d")]
-        return elementwise(self.body, f"{hint}_biased", "nd", ins, init, lambda y, b: y + b)
+        out = (empty(self.body, y.type.shape, self.rows), "nd")
+        return elementwise(self.body, f"{hint}_biased", ins, out, lambda e, b: e + b)
 
 
-def grouped_matmul(body: Body, hint: str, x: Value, weight: Value, offsets: Value | None = None) -> Value:
-    """x [N, in] times the transpose of a weight [out, in], or of one weight [E, out, in] for each group of rows."""
-    rows = size(body, x, "rows")
+def grouped_matmul(
+    body: Body, hint: str, x: Value, weight: Value, rows: Value, offsets: Value | None = None
+) -> Value:
+    """x [rows, in] times the transpose of a weight [out, in]; with offsets [E+1], of one weight for each group of rows."""
     init = empty(body, (None, weight.type.shape[-2]), rows)
     groups = f"offsets({offsets} : {offsets.type}) " if offsets else ""
     return body.op(

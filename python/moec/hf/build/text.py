@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Union
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Shaped:
         return f"{self.container}<{extents}{self.dtype}>"
 
 
-Type = Shaped | str
+Type = Union[Shaped, str]
 """A shaped type, or the name of a scalar type."""
 
 
@@ -30,7 +31,7 @@ Type = Shaped | str
 class Value:
     """An SSA value; prints as its name.
 
-    Scalars of type f32 know the body that they stand in, so that arithmetic on them reads as arithmetic.
+    It knows the body that it stands in, so that arithmetic on scalars of type f32 reads as arithmetic.
     """
 
     name: str
@@ -41,32 +42,34 @@ class Value:
         return self.name
 
     def __add__(self, other: Value) -> Value:
-        return self._arith("addf", other)
+        return self._arith("add", other)
 
     def __sub__(self, other: Value) -> Value:
-        return self._arith("subf", other)
+        return self._arith("sub", other)
 
     def __mul__(self, other: Value) -> Value:
-        return self._arith("mulf", other)
+        return self._arith("mul", other)
 
     def __truediv__(self, other: Value) -> Value:
-        return self._arith("divf", other)
+        return self._arith("div", other)
 
     def _arith(self, op: str, other: Value) -> Value:
-        return self.body.op(op[:-1], self.type, f"arith.{op} {self}, {other} : {self.type}")
+        return self.body.op(op, self.type, f"arith.{op}f {self}, {other} : {self.type}")
 
 
-def types(values: list[Value]) -> str:
-    return ", ".join(str(value.type) for value in values)
-
-
-def names(values: list[Value]) -> str:
+def names(values: Sequence[Value]) -> str:
+    """The names, as a list of operands is written."""
     return ", ".join(map(str, values))
+
+
+def types(values: Sequence[Value]) -> str:
+    """The types, as a list of operands is written."""
+    return ", ".join(str(value.type) for value in values)
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a function; `dims` is what its dimensions are called, for a function that users call."""
+    """An argument or result of a function; `dims` names its dimensions if it is one that users see."""
 
     name: str
     type: Type
@@ -81,29 +84,29 @@ class Argument:
 
 
 class Body:
-    """The operations of one function.
+    """The operations of one function, in the order in which they are asked for.
 
-    Values are named after a hint; a hint that comes again gets a number. Constants stand at the top, each once.
+    Values are named after hints; a hint that comes again gets a number. Constants stand at the top, each once, and take
+    hints that no other value takes.
 
-    Parameters
+    Attributes
     ----------
-    arguments : list of Argument
-        The function's arguments; their values are in `arguments` by name.
+    arguments : dict of str to Value
+        The function's arguments.
     """
 
     def __init__(self, arguments: list[Argument]):
+        self._signature = arguments
         self._lines: list[str] = []
         self._indent = "    "
         self._uses: Counter[str] = Counter()
         self._constants: dict[tuple[str, str], Value] = {}
-        self._signature = arguments
+        self._constant_uses: Counter[str] = Counter()
         self.arguments = {argument.name: self.value(argument.name, argument.type) for argument in arguments}
 
     def value(self, hint: str, type: Type) -> Value:
-        """A new value that the caller defines."""
-        number = self._uses[hint]
-        self._uses[hint] += 1
-        return Value(f"%{hint}_{number}" if number else f"%{hint}", type, self)
+        """A new value; the caller prints the operation that defines it."""
+        return Value(_fresh(hint, self._uses), type, self)
 
     def line(self, text: str) -> None:
         """An operation without result."""
@@ -117,35 +120,35 @@ class Body:
 
     @contextmanager
     def region(self, head: str, tail: str = "}") -> Iterator[None]:
-        """An operation whose last region is what is printed inside the ``with``."""
+        """A region that holds what is asked for inside the ``with``; its names end with it."""
         self.line(head + " {")
+        outer_indent, outer_uses = self._indent, self._uses.copy()
         self._indent += "  "
         yield
-        self._indent = self._indent[:-2]
+        self._indent, self._uses = outer_indent, outer_uses
         self.line(tail)
 
-    def constant(self, literal: float | int | str, type: Type, hint: str = "cst") -> Value:
-        """A number, or the text of an attribute."""
-        if isinstance(literal, float):
-            literal = float_literal(literal)
-        if type == "index":
-            hint = f"c{literal}"
-        key = str(literal), str(type)
+    def constant(self, literal: float | str, type: Type, hint: str) -> Value:
+        """A constant, given as a number or as the text of an attribute."""
+        text = float_literal(literal) if isinstance(literal, float) else str(literal)
+        key = (text, str(type))
         if key not in self._constants:
-            self._constants[key] = self.value(hint, type)
+            self._constants[key] = Value(_fresh(hint, self._constant_uses), type, self)
         return self._constants[key]
 
     def index(self, number: int) -> Value:
-        return self.constant(number, "index")
+        """A constant of type index."""
+        return self.constant(str(number), "index", f"c{number}")
 
     def function(self, name: str, result: Argument, value: Value, private: bool = False) -> str:
-        """The text of the function that returns a value."""
+        """The text of the function, which returns a value."""
         head = f"  func.func {'private ' if private else ''}@{name}("
         arguments = [f"%{a.name}: {a.type}{a.attributes()}" for a in self._signature]
+        signature = (",\n" + " " * len(head)).join(arguments)
         constants = [f"    {v} = arith.constant {text} : {v.type}" for (text, _), v in self._constants.items()]
         return "\n".join(
             [
-                head + (",\n" + " " * len(head)).join(arguments) + f") -> ({result.type}{result.attributes()}) {{",
+                f"{head}{signature})\n      -> ({result.type}{result.attributes()}) {{",
                 *constants,
                 *self._lines,
                 f"    return {value} : {value.type}",
@@ -156,5 +159,11 @@ class Body:
 
 def float_literal(number: float) -> str:
     """Shortest decimal text of a number, with the point that MLIR wants."""
-    mantissa, exponent_mark, exponent = repr(float(number)).partition("e")
-    return mantissa + ("" if "." in mantissa else ".0") + exponent_mark + exponent
+    mantissa, mark, exponent = repr(float(number)).partition("e")
+    return mantissa + ("" if "." in mantissa else ".0") + mark + exponent
+
+
+def _fresh(hint: str, uses: Counter[str]) -> str:
+    number = uses[hint]
+    uses[hint] += 1
+    return f"%{hint}_{number}" if number else f"%{hint}"
