@@ -54,7 +54,8 @@ def read_rope(config: Config, head_dim: int, max_len: int, default_theta: float,
     dim = int(head_dim * fraction)
     if dim % 2 or not 0 < dim <= head_dim:
         config.refuse("head_dim", f"an even number of rotated channels, at most {head_dim} per head")
-    wavelengths = theta ** (np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim))
+    exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
+    wavelengths = (theta ** exponents.astype(np.float64)).astype(np.float32)
     inv_freq, factor = _SCALINGS[kind](settings, wavelengths, theta, max_len)
     settings.finish()
     return Rope(tuple(float(str(freq)) for freq in inv_freq), factor)
