@@ -40,7 +40,7 @@ static llvm::Expected<std::string> findLoadedLibrary(const char *name) {
   void *handle = dlopen(name, RTLD_LAZY);
   if (!handle)
     return llvm::createStringError(dlerror());
-  auto close = llvm::make_scope_exit([&] { dlclose(handle); });
+  llvm::scope_exit close([&] { dlclose(handle); });
   link_map *map;
   if (dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0)
     return llvm::createStringError(dlerror());

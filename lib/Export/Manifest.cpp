@@ -47,7 +47,7 @@ static llvm::Expected<json::Value> toJson(Attribute attr) {
       llvm::Expected<json::Value> value = toJson(member.getValue());
       if (!value)
         return value.takeError();
-      object[member.getName()] = std::move(*value);
+      object[member.getName().getValue()] = std::move(*value);
     }
     return object;
   }

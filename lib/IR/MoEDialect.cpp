@@ -6,6 +6,8 @@
 
 #include "moe/IR/MoE.h"
 
+#include "mlir/Transforms/InliningUtils.h"
+
 using namespace mlir;
 using namespace mlir::moe;
 
@@ -13,7 +15,18 @@ using namespace mlir::moe;
 
 #include "moe/IR/MoEEnums.cpp.inc"
 
+namespace {
+/// Any op may be inlined anywhere.
+struct MoEInlinerInterface : DialectInlinerInterface {
+  using DialectInlinerInterface::DialectInlinerInterface;
+  bool isLegalToInline(Operation *, Region *, bool, IRMapping &) const final {
+    return true;
+  }
+};
+} // namespace
+
 void MoEDialect::initialize() {
+  addInterfaces<MoEInlinerInterface>();
   addOperations<
 #define GET_OP_LIST
 #include "moe/IR/MoEOps.cpp.inc"

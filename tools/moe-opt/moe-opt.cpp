@@ -4,20 +4,16 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe/IR/MoE.h"
+#include "moe/InitAll.h"
 
-#include "mlir/InitAllDialects.h"
-#include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
-  mlir::registerAllDialects(registry);
-  mlir::registerAllExtensions(registry);
-  registry.insert<mlir::moe::MoEDialect>();
-  mlir::moe::registerBufferizableOpInterfaceExternalModels(registry);
+  mlir::moe::registerAllDialects(registry);
   mlir::registerAllPasses();
+  mlir::moe::registerAllPasses();
   return mlir::asMainReturnCode(mlir::MlirOptMain(
       argc, argv, "Mixture-of-Experts optimizer driver\n", registry));
 }

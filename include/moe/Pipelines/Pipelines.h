@@ -1,0 +1,31 @@
+//===- Pipelines.h - From the graph to LLVM ---------------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_PIPELINES_PIPELINES_H
+#define MOE_PIPELINES_PIPELINES_H
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace mlir::moe {
+
+/// Options of the pipeline `moe-compile-cpu`.
+struct CompileOptions : PassPipelineOptions<CompileOptions> {
+  Option<bool> fuse{
+      *this, "fuse", llvm::cl::init(true),
+      llvm::cl::desc("fuse routing and experts and use packed kernels; "
+                     "without, each core op is lowered alone, as an oracle")};
+};
+
+/// Builds the pipeline from the form *graph* to the form *target*.
+void buildCompilePipeline(OpPassManager &pm, const CompileOptions &options);
+
+/// Registers the pipelines under their names.
+void registerPipelines();
+
+} // namespace mlir::moe
+
+#endif // MOE_PIPELINES_PIPELINES_H

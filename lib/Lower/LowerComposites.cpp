@@ -1,0 +1,80 @@
+//===- LowerComposites.cpp - route, expert_ffn to core ops ----------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe/IR/MoE.h"
+#include "moe/Lower/Passes.h"
+
+#include "mlir/Transforms/WalkPatternRewriteDriver.h"
+
+#define DEBUG_TYPE "moe-lower-composites"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+namespace mlir::moe {
+#define GEN_PASS_DEF_LOWERCOMPOSITESPASS
+#include "moe/Lower/Passes.h.inc"
+} // namespace mlir::moe
+
+namespace {
+
+/// route(l) -> weigh(score(l), select(score(l)))
+struct LowerRoute : OpRewritePattern<RouteOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(RouteOp op,
+                                PatternRewriter &rewriter) const override {
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    int64_t k = cast<ShapedType>(op.getIdxInit().getType()).getDimSize(1);
+    Value scores = ScoreOp::create(b, op.getFn(), op.getLogits());
+    Value idx = SelectOp::create(b, scores, k);
+    Value weights = WeighOp::create(b, scores, idx, op.getNorm());
+    rewriter.replaceOp(op, {idx, weights});
+    return success();
+  }
+};
+
+/// expert_ffn(x) -> combine(down(glu(gate(dispatch(x)), up(dispatch(x)))))
+struct LowerExpertFfn : OpRewritePattern<ExpertFfnOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ExpertFfnOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getPacked())
+      return rewriter.notifyMatchFailure(
+          op, "packed weights are the target's kernels' business");
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    int64_t k = cast<ShapedType>(op.getIdx().getType()).getDimSize(1);
+    auto assign = AssignOp::create(b, op.getIdx(), op.getNumExperts());
+    Value rows = DispatchOp::create(b, op.getX(), assign.getPerm(), k);
+    auto matmul = [&](Value rows, Value weights) -> Value {
+      int64_t out = cast<ShapedType>(weights.getType()).getDimSize(1);
+      OpFoldResult n = tensor::getMixedSize(b, op.getLoc(), rows, 0);
+      Value init = tensor::EmptyOp::create(
+          b, ArrayRef<OpFoldResult>{n, b.getIndexAttr(out)}, b.getF32Type());
+      return GroupedMatmulOp::create(b, init.getType(), rows, weights,
+                                     assign.getOffsets(), init,
+                                     /*packed=*/false)
+          .getResult();
+    };
+    OperandRange weights = op.getWeights();
+    Value gate = matmul(rows, weights[0]), up = matmul(rows, weights[1]);
+    Value hidden = GluOp::create(b, op.getKind(), gate, up);
+    rewriter.replaceOpWithNewOp<CombineOp>(op, matmul(hidden, weights[2]),
+                                           assign.getRow(),
+                                           op.getSlotWeights());
+    return success();
+  }
+};
+
+struct LowerCompositesPass
+    : mlir::moe::impl::LowerCompositesPassBase<LowerCompositesPass> {
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<LowerRoute, LowerExpertFfn>(&getContext());
+    walkAndApplyPatterns(getOperation(), std::move(patterns));
+  }
+};
+
+} // namespace

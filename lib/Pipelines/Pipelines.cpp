@@ -1,0 +1,72 @@
+//===- Pipelines.cpp - From the graph to LLVM -----------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe/Pipelines/Pipelines.h"
+
+#include "moe/Lower/Passes.h"
+
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+/// Form *graph* (or *fused*) to *buffers*.
+static void addBufferization(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createLowerCompositesPass());
+  pm.addNestedPass<func::FuncOp>(createLowerRoutingPass());
+  pm.addNestedPass<func::FuncOp>(createLowerExpertsPass());
+  pm.addPass(createCanonicalizerPass());
+  // No CSE before: it would merge destinations that are equal, and each use
+  // but one would then be a copy.
+  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  pm.addPass(bufferization::createOneShotBufferizePass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+/// Form *loops* to *target*.
+static void addLLVM(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+  pm.addPass(createLoopInvariantCodeMotionPass());
+  pm.addPass(createLowerCallPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createLowerWorkspacePass());
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  pm.addPass(createSCFToControlFlowPass());
+  // libm first, except for what it does not have.
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createConvertMathToLibmPass());
+  pm.addPass(createConvertIndexToLLVMPass());
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
+  pm.addPass(createConvertFuncToLLVMPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+}
+
+void mlir::moe::buildCompilePipeline(OpPassManager &pm,
+                                     const CompileOptions &options) {
+  // Every layer function has one call: inlining makes one function of an entry
+  // and does not make the module longer.
+  pm.addPass(createInlinerPass());
+  pm.addPass(createSymbolDCEPass());
+  pm.addPass(createLowerEntriesPass());
+  addBufferization(pm);
+  pm.addNestedPass<func::FuncOp>(createLowerAttentionPass());
+  addLLVM(pm);
+}
+
+void mlir::moe::registerPipelines() {
+  PassPipelineRegistration<CompileOptions>(
+      "moe-compile-cpu", "Compiles a graph to LLVM for CPUs",
+      buildCompilePipeline);
+}
