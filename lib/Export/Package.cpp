@@ -84,7 +84,8 @@ llvm::Expected<Folder> Folder::create(StringRef name) {
         kManifest);
   SmallString<128> temporary;
   fs::createUniquePath(name + ".tmp-%%%%%%", temporary, /*MakeAbsolute=*/false);
-  if ((error = fs::create_directory(temporary)))
+  if ((error = fs::create_directory(temporary, /*IgnoreExisting=*/false,
+                                    fs::all_all)))
     return llvm::createFileError(name, error);
   return Folder(name, temporary);
 }
