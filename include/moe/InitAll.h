@@ -10,6 +10,7 @@
 #include "moe/IR/MoE.h"
 #include "moe/Lower/Passes.h"
 #include "moe/Pipelines/Pipelines.h"
+#include "moe/Verify/Passes.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -28,6 +29,7 @@ inline void registerAllDialects(DialectRegistry &registry) {
 inline void registerAllPasses() {
   registerLowerPasses();
   registerPipelines();
+  registerVerifyPasses();
 }
 
 } // namespace mlir::moe

@@ -7,6 +7,7 @@
 #include "moe/Pipelines/Pipelines.h"
 
 #include "moe/Lower/Passes.h"
+#include "moe/Verify/Passes.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
@@ -17,6 +18,11 @@
 
 using namespace mlir;
 using namespace mlir::moe;
+
+/// The check at the edge to `form`.
+static std::unique_ptr<Pass> verify(Form form) {
+  return createVerifyFormPass(VerifyFormPassOptions{form});
+}
 
 /// Form *graph* (or *fused*) to *buffers*.
 static void addBufferization(OpPassManager &pm) {
@@ -32,9 +38,14 @@ static void addBufferization(OpPassManager &pm) {
   pm.addPass(createCSEPass());
 }
 
+/// Form *buffers* to *loops*.
+static void addLoops(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createLowerAttentionPass());
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+}
+
 /// Form *loops* to *target*.
 static void addLLVM(OpPassManager &pm) {
-  pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
   pm.addPass(createLoopInvariantCodeMotionPass());
   pm.addPass(createLowerCallPass());
   pm.addPass(createCanonicalizerPass());
@@ -55,14 +66,18 @@ static void addLLVM(OpPassManager &pm) {
 
 void mlir::moe::buildCompilePipeline(OpPassManager &pm,
                                      const CompileOptions &options) {
+  pm.addPass(verify(Form::Graph));
   // Every layer function has one call: inlining makes one function of an entry
   // and does not make the module longer.
   pm.addPass(createInlinerPass());
   pm.addPass(createSymbolDCEPass());
   pm.addPass(createLowerEntriesPass());
   addBufferization(pm);
-  pm.addNestedPass<func::FuncOp>(createLowerAttentionPass());
+  pm.addPass(verify(Form::Buffers));
+  addLoops(pm);
+  pm.addPass(verify(Form::Loops));
   addLLVM(pm);
+  pm.addPass(verify(Form::Target));
 }
 
 void mlir::moe::registerPipelines() {

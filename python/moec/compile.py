@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Compiles a checkpoint to a package, with the compiler as a process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from moec.errors import Error
+from moec.hf import import_checkpoint
+from moec.native import find_tool
+
+
+def compile_checkpoint(
+    checkpoint: str | os.PathLike[str],
+    package: str | os.PathLike[str],
+    block: str | None = None,
+    shapes_only: bool = False,
+) -> None:
+    """Compile a Hugging Face checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : path
+        Folder with config.json and the weights in safetensors files.
+    package : path
+        Folder to write.
+    block : str or None
+        Name of a module with experts, e.g. ``model.layers.0.mlp``, to compile that module alone.
+    shapes_only : bool
+        Compile from config.json alone, to a package without weights.
+
+    Raises
+    ------
+    Error
+        If the checkpoint is not supported, or the compiler refuses it.
+    """
+    checkpoint, package = Path(checkpoint), Path(package)
+    text = import_checkpoint(checkpoint, block, shapes_only)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "model.mlir"
+        source.write_text(text, "utf-8")
+        options = ["--shapes-only"] if shapes_only else []
+        _run([find_tool("moe-compile"), source, "--checkpoint", checkpoint, "-o", package, *options])
+    tokenizer = checkpoint / "tokenizer.json"
+    if tokenizer.exists():
+        shutil.copyfile(tokenizer, package / tokenizer.name)
+
+
+def _run(command: list[str | Path]) -> None:
+    """Run the compiler; its first error becomes ours."""
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    if result.returncode == 0:
+        return
+    lines = result.stderr.splitlines() or [f"ended with status {result.returncode}"]
+    error = next((line for line in lines if "error:" in line), lines[-1])
+    raise Error(f"moe-compile: {error}")

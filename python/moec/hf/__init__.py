@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Hugging Face checkpoints to MLIR, from config.json and the headers of the weights' files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from moec.hf.build.block import block as build_block
+from moec.hf.build.decoder import decoder
+from moec.hf.checkpoint import with_dtypes
+from moec.hf.families import read_spec
+from moec.hf.parameters import parameters, with_dtype
+
+
+def import_checkpoint(folder: Path, block: str | None = None, shapes_only: bool = False) -> str:
+    """Print a checkpoint's model as MLIR in the graph form.
+
+    Parameters
+    ----------
+    folder : Path
+        A checkpoint as transformers writes it.
+    block : str or None
+        Name of a module with experts, e.g. ``model.layers.0.mlp``, to print that module alone.
+    shapes_only : bool
+        Read config.json alone and take its dtype for all weights.
+
+    Raises
+    ------
+    Error
+        If config.json or a weights' file says something that is not supported, or they do not agree.
+    """
+    spec = read_spec(folder)
+    weights = parameters(spec)
+    weights = with_dtype(weights, spec) if shapes_only else with_dtypes(weights, folder)
+    return build_block(spec, weights, block) if block else decoder(spec, weights)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The upstream operations that the decoder is made of: linalg on tensors, reshapes, gathers of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from moec.hf.build.text import Body, Shaped, Value, names, types
+
+Operand = tuple[Value, str]
+"""A tensor and the letters of the dimensions it is indexed by, e.g. ``(x, "nd")``."""
+
+
+def size(body: Body, tensor: Value, hint: str) -> Value:
+    """Extent of the first dimension."""
+    return body.op(hint, "index", f"tensor.dim {tensor}, {body.index(0)} : {tensor.type}")
+
+
+def empty(body: Body, shape: tuple[int | None, ...], rows: Value) -> Value:
+    """A tensor of f32 without contents; `rows` is the extent that the shape leaves open."""
+    type = Shaped(shape)
+    return body.op("init", type, f"tensor.empty({rows}) : {type}")
+
+
+def zero_filled(body: Body, shape: tuple[int | None, ...], rows: Value) -> Value:
+    """A tensor of f32 that holds zeros."""
+    init = empty(body, shape, rows)
+    zero = body.constant(0.0, "f32", "zero")
+    return body.op("zeros", init.type, f"linalg.fill ins({zero} : f32) outs({init} : {init.type}) -> {init.type}")
+
+
+def generic(
+    body: Body, hint: str, dims: str, ins: Sequence[Operand], out: Operand, scalar: Callable[..., Value]
+) -> Value:
+    """A linalg.generic with one result.
+
+    Parameters
+    ----------
+    hint : str
+        Name of the result.
+    dims : str
+        One letter for each dimension of the loop nest, outermost first. Those that `out` does not have are reduced.
+    ins, out : Operand
+        Inputs, and the tensor that the result overwrites.
+    scalar : callable
+        Computes an element of the result from those of `ins` and then `out`. Elements in bf16 come extended to f32.
+    """
+    operands = [*ins, out]
+    init, kept = out
+    loop = ", ".join(dims)
+    maps = ", ".join(f"affine_map<({loop}) -> ({', '.join(letters)})>" for _, letters in operands)
+    iterators = ", ".join('"parallel"' if letter in kept else '"reduction"' for letter in dims)
+    inputs = [value for value, _ in ins]
+    printed = f"ins({names(inputs)} : {types(inputs)}) " if inputs else ""
+    result = body.value(hint, init.type)
+    with body.region(
+        f"{result} = linalg.generic {{indexing_maps = [{maps}], iterator_types = [{iterators}]}} "
+        f"{printed}outs({init} : {init.type})",
+        f"}} -> {init.type}",
+    ):
+        elements = [body.value("e", value.type.dtype) for value, _ in operands]
+        body.line(f"^bb0({', '.join(f'{e}: {e.type}' for e in elements)}):")
+        y = scalar(*map(_extended, elements))
+        body.line(f"linalg.yield {y} : {y.type}")
+    return result
+
+
+def elementwise(body: Body, hint: str, ins: Sequence[Operand], out: Operand, scalar: Callable[..., Value]) -> Value:
+    """A linalg.generic without reduction whose result does not depend on what `out` held."""
+    return generic(body, hint, out[1], ins, out, lambda *elements: scalar(*elements[:-1]))
+
+
+def add_to(body: Body, hint: str, x: Value, y: Value) -> Value:
+    """x + y, which takes the place of x."""
+    return generic(body, hint, "nd", [(y, "nd")], (x, "nd"), lambda y, x: x + y)
+
+
+def slice_text(starts: Sequence[object], sizes: Sequence[object]) -> str:
+    """Offsets, sizes and unit strides as tensor.extract_slice and tensor.insert_slice take them."""
+    return f"[{', '.join(map(str, starts))}] [{', '.join(map(str, sizes))}] [{', '.join('1' for _ in sizes)}]"
+
+
+def split_heads(body: Body, x: Value, heads: int, rows: Value) -> Value:
+    """[N, heads * D] as [N, heads, D]."""
+    type = Shaped((None, heads, x.type.shape[1] // heads))
+    sizes = f"{rows}, {type.shape[1]}, {type.shape[2]}"
+    text = f"tensor.expand_shape {x} [[0], [1, 2]] output_shape [{sizes}] : {x.type} into {type}"
+    return body.op("heads", type, text)
+
+
+def merge_heads(body: Body, x: Value) -> Value:
+    """[N, heads, D] as [N, heads * D]."""
+    type = Shaped((None, x.type.shape[1] * x.type.shape[2]))
+    return body.op("merged", type, f"tensor.collapse_shape {x} [[0], [1, 2]] : {x.type} into {type}")
+
+
+def gather_rows(body: Body, hint: str, table: Value, indices: Value, rows: Value) -> Value:
+    """out[i, d] = table[indices[i], d] as f32."""
+
+    def element(i: Value) -> Value:
+        row = body.op("row", "index", f"arith.index_cast {i} : i32 to index")
+        d = body.op("d", "index", "linalg.index 1 : index")
+        dtype = table.type.dtype
+        return _extended(body.op("e", dtype, f"tensor.extract {table}[{row}, {d}] : {table.type}"))
+
+    init = empty(body, (None, table.type.shape[1]), rows)
+    return elementwise(body, hint, [(indices, "n")], (init, "nd"), element)
+
+
+def index_at(body: Body, hint: str, indices: Value, position: Value) -> Value:
+    """One element of a tensor of i32, as an index."""
+    element = body.op("e", "i32", f"tensor.extract {indices}[{position}] : {indices.type}")
+    return body.op(hint, "index", f"arith.index_cast {element} : i32 to index")
+
+
+def _extended(element: Value) -> Value:
+    if element.type != "bf16":
+        return element
+    return element.body.op("e", "f32", f"arith.extf {element} : bf16 to f32")

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Rotary position embeddings: the scalings that are arithmetic on the frequencies before the model runs.
+
+Formulas: RoFormer (arXiv:2104.09864), linear position interpolation (arXiv:2306.15595), YaRN (arXiv:2309.00071), and
+the Llama 3 scaling, each in f32 and in the order of operations of transformers' ``modeling_rope_utils.py``: angles grow
+with the position, so that the last bit of a frequency shows in long texts.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from moec.hf.config import Config
+from moec.hf.spec import Rope
+
+
+def read_rope(config: Config, head_dim: int, max_len: int, default_theta: float, partial: bool = False) -> Rope:
+    """Read a model's rope settings, as ``rope_parameters`` or as ``rope_theta`` and ``rope_scaling``.
+
+    Parameters
+    ----------
+    config : Config
+        The whole config.json.
+    head_dim : int
+        Channels per head.
+    max_len : int
+        The model's ``max_position_embeddings``.
+    default_theta : float
+        The family's base where config.json names none.
+    partial : bool
+        Whether the family may rotate only a part of each head.
+
+    Raises
+    ------
+    Error
+        If a key or value is not supported, e.g. a scaling that depends on the length of the text.
+    """
+    theta = config.number("rope_theta", default_theta)
+    fraction = config.number("partial_rotary_factor", 1.0) if partial else 1.0
+    legacy, current = config.table("rope_scaling"), config.table("rope_parameters")
+    if legacy and current:
+        config.refuse("rope_scaling", "no such key beside rope_parameters")
+    settings = legacy or current or Config("", {})
+
+    theta = settings.number("rope_theta", theta)
+    fraction = settings.number("partial_rotary_factor", fraction) if partial else fraction
+    key = "rope_type" if settings.word("rope_type", None) else "type"
+    kind = settings.word(key, "default")
+    settings.only("type", kind)
+    if kind not in _SCALINGS:
+        settings.refuse(key, "one of " + ", ".join(_SCALINGS))
+    dim = int(head_dim * fraction)
+    if dim % 2 or not 0 < dim <= head_dim:
+        config.refuse("head_dim", f"an even number of rotated channels, at most {head_dim} per head")
+    exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
+    wavelengths = (theta ** exponents.astype(np.float64)).astype(np.float32)
+    inv_freq, factor = _SCALINGS[kind](settings, wavelengths, theta, max_len)
+    settings.finish()
+    return Rope(tuple(float(str(freq)) for freq in inv_freq), factor)
+
+
+def _default(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    return 1 / wavelengths, 1.0
+
+
+def _linear(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    return 1 / wavelengths / settings.number("factor"), 1.0
+
+
+def _llama3(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    """Waves that are long against the original length are interpolated, short ones kept, those between blended."""
+    factor = settings.number("factor")
+    low, high = settings.number("low_freq_factor"), settings.number("high_freq_factor")
+    if low >= high:
+        settings.refuse("low_freq_factor", f"a number less than high_freq_factor ({high})")
+    original = settings.integer("original_max_position_embeddings", max_len)
+    inv_freq = 1 / wavelengths
+    period = 2 * math.pi / inv_freq
+    keep = (original / period - low) / (high - low)
+    blended = (1 - keep) * inv_freq / factor + keep * inv_freq
+    short, long = period < original / high, period > original / low
+    return np.where(short, inv_freq, np.where(long, inv_freq / factor, blended)), 1.0
+
+
+def _yarn(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    """Interpolates the channels that turn less than beta_slow times over the original length, keeps those that turn more
+    than beta_fast times, and blends between in the channel's number."""
+    original = settings.integer("original_max_position_embeddings", max_len)
+    factor = settings.number("factor")
+    fast, slow = settings.number("beta_fast", 32.0), settings.number("beta_slow", 1.0)
+    dim = 2 * len(wavelengths)
+
+    def channel(turns: float) -> float:
+        return dim * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
+
+    low, high = channel(fast), channel(slow)
+    if settings.flag("truncate", True):
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, dim - 1)
+    if low == high:
+        high += 0.001
+    ramp = (np.arange(dim // 2, dtype=np.float32) - np.float32(low)) / np.float32(high - low)
+    keep = 1 - np.clip(ramp, 0, 1)
+    return 1 / (factor * wavelengths) * (1 - keep) + 1 / wavelengths * keep, _yarn_factor(settings, factor)
+
+
+def _yarn_factor(settings: Config, factor: float) -> float:
+    """What cosine and sine are multiplied by: given, or from the length's factor."""
+
+    def magnitude(scale: float) -> float:
+        return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+    given = settings.number("attention_factor", None)
+    numerator, denominator = settings.number("mscale", None), settings.number("mscale_all_dim", None)
+    if given is not None:
+        return given
+    if numerator and denominator:
+        return magnitude(numerator) / magnitude(denominator)
+    return magnitude(1.0)
+
+
+_SCALINGS = {"default": _default, "linear": _linear, "llama3": _llama3, "yarn": _yarn}

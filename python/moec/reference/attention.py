@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Attention of ragged sequences over a cache.
+
+Sequence b owns rows cu[b] to cu[b+1]; its first row has position past[b], and it is cached at slot[b].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def cache_update(
+    rows: np.ndarray, cu: np.ndarray, past: np.ndarray, slot: np.ndarray, cache: np.ndarray, layer: int
+) -> None:
+    """Write new keys or values into a cache, in place.
+
+    Parameters
+    ----------
+    rows : array [N, kv, D]
+    cu : array [B+1] i32
+    past, slot : array [B] i32
+    cache : array [L, slots, max_len, kv, D]
+        Row r of sequence b goes to [layer, slot[b], past[b] + r - cu[b]].
+    layer : int
+    """
+    for b, at in enumerate(slot):
+        new = rows[cu[b] : cu[b + 1]]
+        cache[layer, at, past[b] : past[b] + len(new)] = new
+
+
+def attention(
+    q: np.ndarray,
+    cu: np.ndarray,
+    past: np.ndarray,
+    slot: np.ndarray,
+    k_cache: np.ndarray,
+    v_cache: np.ndarray,
+    layer: int,
+    scale: float,
+    window: int | None = None,
+) -> np.ndarray:
+    """Causal softmax attention (arXiv:1706.03762), with heads in groups (arXiv:2305.13245).
+
+    Parameters
+    ----------
+    q : array [N, heads, D]
+        Head h reads key and value head h / (heads / kv).
+    cu : array [B+1] i32
+    past, slot : array [B] i32
+    k_cache, v_cache : array [L, slots, max_len, kv, D]
+        They already hold the new rows. What lies after a row's position is not read.
+    layer : int
+    scale : float
+        What products of queries and keys are multiplied by.
+    window : int or None
+        Number of positions that a row sees, its own included; None is all up to its own.
+
+    Returns
+    -------
+    array [N, heads, D] f32
+    """
+    group = q.shape[1] // k_cache.shape[3]
+    result = np.empty(q.shape, np.float32)
+    for b, at in enumerate(slot):
+        for row in range(cu[b], cu[b + 1]):
+            end = past[b] + row - cu[b] + 1
+            begin = max(0, end - window) if window else 0
+            keys, values = (
+                np.repeat(cache[layer, at, begin:end].astype(np.float64), group, axis=1) for cache in (k_cache, v_cache)
+            )
+            scores = scale * np.einsum("hd,jhd->hj", q[row].astype(np.float64), keys)
+            powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+            result[row] = np.einsum("hj,jhd->hd", powers / powers.sum(axis=1, keepdims=True), values)
+    return result

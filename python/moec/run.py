@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Runs a package on NumPy arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from moec import runtime
+from moec.errors import Error
+from moec.sample import check_sampling, choose
+
+
+def load(package: str | os.PathLike[str], threads: int | None = None) -> Model:
+    """Open a package.
+
+    Parameters
+    ----------
+    package : path
+    threads : int or None
+        Threads of each call; None is one for each CPU that the process may use.
+
+    Raises
+    ------
+    Error
+        If the package is damaged, or this machine cannot run it.
+    """
+    return Model(package, threads)
+
+
+class Model:
+    """An open package. Its functions are methods, e.g. ``model.block(x)``.
+
+    A model is used by one thread at a time.
+
+    Attributes
+    ----------
+    vocab, max_len : int
+        Number of token ids, and longest sequence in tokens; 0 if the package is not a language model.
+    bos : int or None
+        Id that begins a text.
+    eos : tuple of int
+        Ids that end a text.
+    """
+
+    def __init__(self, package: str | os.PathLike[str], threads: int | None = None):
+        self._library = runtime.library()
+        self._threads = threads or 0
+        self._handle = runtime.Handle(self._library.moe_model_close)
+        model = self._handle.pointer
+        self._library.moe_model_open(os.fsencode(package), None, model)
+        self._state: _State | None = None
+        functions = (self._library.moe_function_at(model, i) for i in range(self._library.moe_num_functions(model)))
+        self._functions = {function.contents.name.decode(): function for function in functions}
+        info = self._library.moe_model_describe(model).contents
+        self.vocab, self.max_len = info.vocab, info.max_len
+        self.bos = info.bos if info.bos >= 0 else None
+        self.eos = tuple(info.eos[: info.num_eos])
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_") or name not in self._functions:
+            raise AttributeError(f"the package has no function {name}")
+        return functools.partial(self._call, name)
+
+    def reserve(self, slots: int, max_len: int, max_tokens: int) -> None:
+        """Allocate empty caches and workspace for `forward`.
+
+        Parameters
+        ----------
+        slots : int
+            Sequences that are cached at the same time.
+        max_len : int
+            Tokens of each.
+        max_tokens : int
+            Tokens, sequences, and rows of logits of one call.
+
+        Raises
+        ------
+        Error
+            If there is not enough memory.
+        """
+        self._state = None
+        self._state = _State(self._library, self._handle, (slots, max_len, max_tokens), self._threads)
+
+    def forward(
+        self, tokens: np.ndarray, cu: np.ndarray, past: np.ndarray, slot: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
+        """Run N tokens of B sequences, concatenated, in the caches that `reserve` made.
+
+        Parameters
+        ----------
+        tokens : array [N] i32
+            Token ids.
+        cu : array [B+1] i32
+            Sequence b owns rows cu[b] to cu[b+1].
+        past : array [B] i32
+            Tokens that are already cached.
+        slot : array [B] i32
+            Where, all different.
+        rows : array [R] i32
+            Rows whose logits are wanted.
+
+        Returns
+        -------
+        array [R, vocab] f32
+
+        Raises
+        ------
+        Error
+            If an argument is not as described, or more than was reserved.
+        """
+        if self._state is None:
+            raise Error("forward: expected reserve to be called first")
+        return self._invoke("forward", [tokens, cu, past, slot, rows])
+
+    def logits(self, input_ids: np.ndarray) -> np.ndarray:
+        """Logits of every token of a batch of texts of one length. The caches are overwritten.
+
+        Parameters
+        ----------
+        input_ids : array [B, S] of int
+
+        Returns
+        -------
+        array [B, S, vocab] f32
+        """
+        input_ids = np.asarray(input_ids, np.int32)
+        batch, length = input_ids.shape
+        count = batch * length
+        self._require(batch, length, max(count, batch))
+        cu, past, rows = np.arange(batch + 1) * length, np.zeros(batch, np.int32), np.arange(count)
+        result = self.forward(input_ids.reshape(-1), cu, past, np.arange(batch), rows)
+        return result.reshape(batch, length, self.vocab)
+
+    def generate(
+        self,
+        prompts: Sequence[int] | Sequence[Sequence[int]],
+        max_new_tokens: int,
+        temperature: float = 0,
+        top_p: float = 1,
+        seed: int | None = None,
+    ) -> list[int] | list[list[int]]:
+        """Continue one prompt, or several at the same time. The caches are overwritten.
+
+        Parameters
+        ----------
+        prompts : sequence of int, or of such sequences
+            Token ids; at least one in each prompt.
+        max_new_tokens : int
+            A text also ends after a token that ends a text, and at `max_len` tokens.
+        temperature, top_p : float
+            As in `moec.sample.choose`; 0 is greedy.
+        seed : int or None
+            Makes draws repeatable; each prompt has draws of its own.
+
+        Returns
+        -------
+        list of int, or list of such lists
+            New tokens of each prompt, including the one that ended it.
+
+        Raises
+        ------
+        Error
+            If a prompt is empty or longer than `max_len`, an id is not in the vocabulary, or the sampling is not defined.
+        """
+        single = len(prompts) > 0 and not isinstance(prompts[0], (Sequence, np.ndarray))
+        batch = [prompts] if single else prompts
+        texts: list[list[int]] = [[] for _ in batch]
+        for index, token in self.stream(batch, max_new_tokens, temperature, top_p, seed):
+            texts[index].append(token)
+        return texts[0] if single else texts
+
+    def stream(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        temperature: float = 0,
+        top_p: float = 1,
+        seed: int | None = None,
+    ) -> Iterator[tuple[int, int]]:
+        """As `generate`, token by token: pairs of a prompt's number and its next token."""
+        check_sampling(temperature, top_p)
+        lengths = np.array([len(prompt) for prompt in prompts], np.int32)
+        if lengths.size and not 0 < lengths.min() <= lengths.max() <= self.max_len:
+            raise Error(f"prompt: expected 1 to {self.max_len} tokens, got {sorted(set(lengths.tolist()))}")
+        limits = np.minimum(lengths + max_new_tokens, self.max_len)
+        draws = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(len(prompts))]
+        self._require(len(prompts), int(limits.max(initial=1)), int(lengths.sum()))
+
+        pending = {index: list(prompt) for index, prompt in enumerate(prompts) if lengths[index] < limits[index]}
+        known = np.zeros_like(lengths)
+        while pending:
+            live = list(pending)
+            cu = np.cumsum([0, *(len(pending[index]) for index in live)])
+            tokens = [token for index in live for token in pending[index]]
+            logits = self.forward(np.array(tokens), cu, known[live], np.array(live), cu[1:] - 1)
+            for index, row in zip(live, logits):
+                known[index] += len(pending[index])
+                token = choose(row, temperature, top_p, draws[index])
+                yield index, token
+                pending[index] = [token]
+                if token in self.eos or known[index] + 1 >= limits[index]:
+                    del pending[index]
+
+    def _call(self, name: str, *inputs: Any) -> Any:
+        """Call a function that has no caches: arrays in, array or tuple of arrays out."""
+        self._require(0, 0, max((extent for array in inputs for extent in np.shape(array)[:1]), default=0))
+        return self._invoke(name, inputs)
+
+    def _require(self, *sizes: int) -> None:
+        """Reserve, unless as much is reserved already."""
+        have = self._state.sizes if self._state else (0, 0, 0)
+        if self._state is None or any(h < size for h, size in zip(have, sizes)):
+            self.reserve(*map(max, have, sizes))
+
+    def _invoke(self, name: str, inputs: Sequence[Any]) -> Any:
+        if name not in self._functions:
+            raise Error(f"{name}: expected one of {', '.join(self._functions)}")
+        function = self._functions[name]
+        described = function.contents.arguments[: function.contents.num_arguments]
+        wanted = [argument for argument in described if argument.kind == runtime.INPUT]
+        if len(inputs) != len(wanted):
+            raise Error(f"{name}: expected {len(wanted)} arrays, got {len(inputs)}")
+        arrays = [_converted(array, argument) for array, argument in zip(inputs, wanted)]
+        results = [argument for argument in described if argument.kind == runtime.OUTPUT]
+        outputs = self._state.call(function, arrays, results)
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+class _State:
+    """Caches and workspace."""
+
+    def __init__(self, library: ctypes.CDLL, model: runtime.Handle, sizes: tuple[int, int, int], threads: int):
+        self.sizes = sizes
+        self._library = library
+        self._handle = runtime.Handle(library.moe_state_destroy, model)
+        library.moe_state_create(model.pointer, *sizes, threads, self._handle.pointer)
+
+    def call(self, function: Any, arrays: list[np.ndarray], results: list[runtime.Argument]) -> list[np.ndarray]:
+        """Run a function and return its outputs."""
+        state, inputs = self._handle.pointer, runtime.tensors(arrays)
+        outputs: list[np.ndarray] = []
+        for number, result in enumerate(results):
+            shape = (ctypes.c_int64 * result.rank)()
+            self._library.moe_output_shape(state, function, inputs, len(arrays), number, shape)
+            outputs.append(np.empty(tuple(shape), _dtype(result)))
+        self._library.moe_call(state, function, inputs, len(arrays), runtime.tensors(outputs), len(outputs))
+        return outputs
+
+
+def _converted(array: Any, argument: runtime.Argument) -> np.ndarray:
+    """A contiguous array of the argument's type."""
+    array = np.asarray(array)
+    try:
+        return np.ascontiguousarray(array.astype(_dtype(argument), casting="same_kind", copy=False))
+    except TypeError:
+        raise Error(f"{argument.name.decode()}: expected {_dtype(argument)}, got {array.dtype}") from None
+
+
+def _dtype(argument: runtime.Argument) -> np.dtype[Any]:
+    if argument.dtype not in runtime.DTYPES:
+        raise Error(f"{argument.name.decode()}: expected a type that NumPy has")
+    return runtime.DTYPES[argument.dtype]
