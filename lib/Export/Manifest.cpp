@@ -138,7 +138,10 @@ mlir::moe::makeManifest(const ModuleInterface &interface,
     });
     json.attributeArray("sources", [&] {
       for (const FileRecord &source : contents.sources)
-        json.object([&] { writeFile(json, source, "hash"); });
+        json.object([&] {
+          json.attribute("file", source.file);
+          json.attribute("hash", source.hash);
+        });
     });
     json.attribute("model", model);
     json.attributeArray("functions", [&] {

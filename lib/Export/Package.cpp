@@ -84,7 +84,8 @@ llvm::Expected<Folder> Folder::create(StringRef name) {
         kManifest);
   SmallString<128> temporary;
   fs::createUniquePath(name + ".tmp-%%%%%%", temporary, /*MakeAbsolute=*/false);
-  if ((error = fs::create_directory(temporary)))
+  if ((error = fs::create_directory(temporary, /*IgnoreExisting=*/false,
+                                    fs::all_all)))
     return llvm::createFileError(name, error);
   return Folder(name, temporary);
 }
@@ -178,8 +179,10 @@ static llvm::Error describe(const ModuleInterface &interface,
 LogicalResult mlir::moe::writePackage(ModuleOp module,
                                       const PackageOptions &options,
                                       TimingScope &timing) {
+  // What is no fault of the IR has no location in it.
   auto fail = [&](llvm::Error error) {
-    return emitError(module.getLoc(), llvm::toString(std::move(error)));
+    return emitError(UnknownLoc::get(module.getContext()),
+                     llvm::toString(std::move(error)));
   };
   FailureOr<ModuleInterface> interface = ModuleInterface::get(module);
   if (failed(interface))

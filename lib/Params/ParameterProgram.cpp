@@ -188,8 +188,10 @@ FailureOr<WeightsFile> mlir::moe::runParameterProgram(ModuleOp module,
   FailureOr<SmallVector<ParameterOp>> table = getParameterTable(module);
   if (failed(table))
     return failure();
+  // What is no fault of the IR has no location in it.
   auto fail = [&](llvm::Error error) {
-    return emitError(module.getLoc(), llvm::toString(std::move(error)));
+    return emitError(UnknownLoc::get(module.getContext()),
+                     llvm::toString(std::move(error)));
   };
   llvm::Expected<Checkpoint> tensors = Checkpoint::open(checkpoint);
   if (!tensors)
