@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "moe/Fuse/Passes.h"
 #include "moe/IR/MoE.h"
 
 #include "mlir/InitAllDialects.h"
@@ -18,6 +19,7 @@ int main(int argc, char **argv) {
   registry.insert<mlir::moe::MoEDialect>();
   mlir::moe::registerBufferizableOpInterfaceExternalModels(registry);
   mlir::registerAllPasses();
+  mlir::moe::registerFusePasses();
   return mlir::asMainReturnCode(mlir::MlirOptMain(
       argc, argv, "Mixture-of-Experts optimizer driver\n", registry));
 }
