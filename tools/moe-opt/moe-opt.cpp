@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "moe/CPU/Passes.h"
 #include "moe/Fuse/Passes.h"
 #include "moe/IR/MoE.h"
 
@@ -19,6 +20,7 @@ int main(int argc, char **argv) {
   registry.insert<mlir::moe::MoEDialect>();
   mlir::moe::registerBufferizableOpInterfaceExternalModels(registry);
   mlir::registerAllPasses();
+  mlir::moe::registerCPUPasses();
   mlir::moe::registerFusePasses();
   return mlir::asMainReturnCode(mlir::MlirOptMain(
       argc, argv, "Mixture-of-Experts optimizer driver\n", registry));
