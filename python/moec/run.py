@@ -166,7 +166,8 @@ class Model:
         Raises
         ------
         Error
-            If a prompt is empty or longer than `max_len`, an id is not in the vocabulary, or the sampling is not defined.
+            If a prompt is empty or longer than `max_len`, an id is not in the vocabulary, or temperature or top_p is out
+            of range.
         """
         single = len(prompts) > 0 and not isinstance(prompts[0], (Sequence, np.ndarray))
         batch = [prompts] if single else prompts

@@ -80,7 +80,8 @@ def test_text_does_not_grow(tmp_path, family):
 def test_layers_of_one_kind_share_a_function(tmp_path):
     text = emit(tmp_path, CONFIGS["qwen3_moe"] | SWITCHED["qwen3_moe"])
     assert re.findall(r"func\.func private @(\w+)", text) == ["layer0", "layer1"]
-    assert '@layer0.dense_up : tensor<4x51x44xbf16> from "model.layers.{0}.mlp.up_proj.weight" at [[0, 2, 3, 4]]' in text
+    source = '"model.layers.{0}.mlp.up_proj.weight" at [[0, 2, 3, 4]]'
+    assert f"@layer0.dense_up : tensor<4x51x44xbf16> from {source}" in text
     assert "@layer1.up : tensor<2x9x19x44xbf16>" in text
     assert len(re.findall("func.call @layer", text)) == 2
 

@@ -72,7 +72,8 @@ def rotate(body: Body, x: Value, cos: Value, sin: Value, rows: Value) -> Value:
 
     def write(part: Value, tensor: Value, start: int) -> Value:
         type, where = place(start, part.type.shape[2])
-        return body.op("roped", tensor.type, f"tensor.insert_slice {part} into {tensor}{where} : {type} into {tensor.type}")
+        text = f"tensor.insert_slice {part} into {tensor}{where} : {type} into {tensor.type}"
+        return body.op("roped", tensor.type, text)
 
     ins = [(read("low", x, 0, half), "nhd"), (read("high", x, half, half), "nhd"), (cos, "nd"), (sin, "nd")]
     formulas = {0: lambda low, high, c, s: low * c - high * s, half: lambda low, high, c, s: high * c + low * s}
