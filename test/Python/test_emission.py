@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """The MLIR that is printed: properties of the text, and that the compiler's parser takes it."""
 
+import dataclasses
 import re
 import subprocess
 
@@ -8,6 +9,10 @@ import pytest
 from tiny import CONFIGS, SWITCHED, write_config
 
 from moec import Error, import_checkpoint
+from moec.hf.build.decoder import decoder
+from moec.hf.families import read_spec
+from moec.hf.parameters import parameters, with_dtype
+from moec.hf.spec import Rope
 from moec.native import find_tool
 
 FAMILIES = sorted(CONFIGS)
@@ -37,6 +42,16 @@ def assert_parses(text, path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parses(tmp_path, family, switched):
     text = emit(tmp_path, CONFIGS[family] | (SWITCHED[family] if switched else {}))
+    assert_parses(text, tmp_path / "model.mlir")
+
+
+def test_partial_rope(tmp_path):
+    """Channels that are not rotated are carried over."""
+    folder = write_config(tmp_path, CONFIGS["mixtral"] | {"torch_dtype": "float32"})
+    spec = read_spec(folder)
+    spec = dataclasses.replace(spec, rope=Rope(spec.rope.inv_freq[:3]))
+    text = decoder(spec, with_dtype(parameters(spec), spec))
+    assert "tensor.extract_slice %heads[0, 0, 6] [%n, 4, 4] [1, 1, 1]" in text
     assert_parses(text, tmp_path / "model.mlir")
 
 
