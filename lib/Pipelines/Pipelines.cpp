@@ -6,6 +6,7 @@
 
 #include "moe/Pipelines/Pipelines.h"
 
+#include "moe/CPU/Passes.h"
 #include "moe/Lower/Passes.h"
 #include "moe/Verify/Passes.h"
 
@@ -50,6 +51,8 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(createLowerCallPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createLowerWorkspacePass());
+  pm.addPass(createConvertSCFToOpenMPPass());
+  pm.addNestedPass<func::FuncOp>(createCpuBindThreadsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createSCFToControlFlowPass());
@@ -61,6 +64,7 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(createFinalizeMemRefToLLVMConversionPass());
   pm.addPass(createConvertFuncToLLVMPass());
   pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createConvertOpenMPToLLVMPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
 }
 
@@ -74,6 +78,8 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(createLowerEntriesPass());
   addBufferization(pm);
   pm.addPass(verify(Form::Buffers));
+  pm.addPass(createCpuCloneLevelsPass(
+      CpuCloneLevelsPassOptions{{options.isa.begin(), options.isa.end()}}));
   addLoops(pm);
   pm.addPass(verify(Form::Loops));
   addLLVM(pm);
