@@ -6,6 +6,7 @@
 
 #include "moe/Pipelines/Pipelines.h"
 
+#include "moe/CPU/Passes.h"
 #include "moe/Lower/Passes.h"
 #include "moe/Verify/Passes.h"
 
@@ -74,6 +75,8 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(createLowerEntriesPass());
   addBufferization(pm);
   pm.addPass(verify(Form::Buffers));
+  pm.addPass(createCpuCloneLevelsPass(
+      CpuCloneLevelsPassOptions{{options.isa.begin(), options.isa.end()}}));
   addLoops(pm);
   pm.addPass(verify(Form::Loops));
   addLLVM(pm);
