@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe/IR/MoE.h"
-#include "moe/Lower/CallStruct.h"
+#include "moe/Support/CallStruct.h"
 #include "moe/Lower/Passes.h"
 #include "moe/Support/Scalars.h"
 

@@ -13,7 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe/Lower/CallStruct.h"
+#include "moe/Support/CallStruct.h"
 #include "moe/Lower/Passes.h"
 #include "moe/Support/Scalars.h"
 

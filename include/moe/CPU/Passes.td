@@ -83,4 +83,30 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
     Statistic<"numClones", "num-clones", "functions cloned">];
 }
 
+//===----------------------------------------------------------------------===//
+// On loops
+//===----------------------------------------------------------------------===//
+
+def CpuBindThreadsPass : Pass<"moe-cpu-bind-threads", "::mlir::func::FuncOp"> {
+  let summary = "run each parallel region with the threads that the call asks for";
+  let description = [{
+    ```mlir
+    func.func @forward.v3(%call: !llvm.ptr, ...) {
+      omp.parallel { ... }
+    ```
+    becomes
+    ```mlir
+    func.func @forward.v3(%call: !llvm.ptr, ...) {
+      ... %threads = the member `threads` of %call, as i32
+      omp.parallel num_threads(%threads : i32) { ... }
+    ```
+    so that concurrent calls do not share a setting.
+
+    Precondition: after `--moe-lower-call` and `--convert-scf-to-openmp`. Does nothing to functions without regions.
+
+    Contract class B: no result depends on the number of threads.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
 #endif // MOE_CPU_PASSES_TD

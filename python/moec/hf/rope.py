@@ -85,8 +85,8 @@ def _llama3(settings: Config, wavelengths: np.ndarray, theta: float, max_len: in
 
 
 def _yarn(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
-    """Interpolates the channels that turn less than beta_slow times over the original length, keeps those that turn more
-    than beta_fast times, and blends between in the channel's number."""
+    """Channels that turn less than beta_slow times over the original length are interpolated, those that turn more than
+    beta_fast times kept, those between blended in the channel's number."""
     original = settings.integer("original_max_position_embeddings", max_len)
     factor = settings.number("factor")
     fast, slow = settings.number("beta_fast", 32.0), settings.number("beta_slow", 1.0)
