@@ -40,7 +40,11 @@ static void addBufferization(OpPassManager &pm) {
 }
 
 /// Form *buffers* to *loops*.
-static void addLoops(OpPassManager &pm) {
+static void addLoops(OpPassManager &pm, const CompileOptions &options) {
+  pm.addPass(createCpuCloneLevelsPass(
+      CpuCloneLevelsPassOptions{{options.isa.begin(), options.isa.end()}}));
+  if (options.fuse)
+    pm.addNestedPass<func::FuncOp>(createCpuVectorizePass());
   pm.addNestedPass<func::FuncOp>(createLowerAttentionPass());
   pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
 }
@@ -56,6 +60,7 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertVectorToLLVMPass());
   // libm first, except for what it does not have.
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
@@ -78,9 +83,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(createLowerEntriesPass());
   addBufferization(pm);
   pm.addPass(verify(Form::Buffers));
-  pm.addPass(createCpuCloneLevelsPass(
-      CpuCloneLevelsPassOptions{{options.isa.begin(), options.isa.end()}}));
-  addLoops(pm);
+  addLoops(pm, options);
   pm.addPass(verify(Form::Loops));
   addLLVM(pm);
   pm.addPass(verify(Form::Target));
