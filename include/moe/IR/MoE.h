@@ -35,6 +35,8 @@ inline constexpr llvm::StringLiteral kModelAttr = "moe.model";
 inline constexpr llvm::StringLiteral kNameAttr = "moe.name";
 inline constexpr llvm::StringLiteral kDimsAttr = "moe.dims";
 inline constexpr llvm::StringLiteral kStateAttr = "moe.state";
+inline constexpr llvm::StringLiteral kIsaAttr = "moe.isa";
+inline constexpr llvm::StringLiteral kLevelsAttr = "moe.levels";
 
 /// Columns of one panel of a packed weight.
 inline constexpr int64_t kPanelColumns = 32;

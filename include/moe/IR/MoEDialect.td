@@ -27,7 +27,8 @@ def MoE_Dialect : Dialect {
 
     Discardable attributes: on a module, `moe.model` (a dictionary that the package's manifest repeats); on arguments
     and results of a public function, `moe.name`, `moe.dims` (an array of integers and symbol names; equal names are
-    equal extents) and `moe.state`.
+    equal extents) and `moe.state`. Of a function that is compiled for one ISA level, `moe.isa`; of its module, `moe.levels`,
+    an array of `{isa, features}` in ascending order.
   }];
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect"];
 }

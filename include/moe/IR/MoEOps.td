@@ -399,7 +399,7 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
     - `parameter_c4`: `at` has one list per placeholder, as long as the extent.
     - `parameter_c5`: one or two sources, which exist, have one type, and pack to this type.
 
-    Lifespan: created by importers (`from`) and `--moe-pack-weights` (`pack`); read by the parameter program when the
+    Lifespan: created by importers (`from`) and `--moe-cpu-pack-weights` (`pack`); read by the parameter program when the
     package is written.
 
     ```mlir

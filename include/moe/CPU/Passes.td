@@ -1,0 +1,86 @@
+//===- Passes.td - Lowering for CPUs ---------------------------*- tablegen -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_CPU_PASSES_TD
+#define MOE_CPU_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+//===----------------------------------------------------------------------===//
+// On the fused form
+//===----------------------------------------------------------------------===//
+
+def CpuPackWeightsPass : Pass<"moe-cpu-pack-weights", "::mlir::ModuleOp"> {
+  let summary = "let matrix products read packed parameters";
+  let description = [{
+    ```mlir
+    moe.parameter @w : tensor<4x64x160xbf16> from "layers.{0}.weight"
+    func.func @f(%l: index, %x: tensor<?x160xf32>, %init: tensor<?x64xf32>) -> tensor<?x64xf32> {
+      %w = moe.load_parameter @w[%l] : tensor<64x160xbf16>
+      %y = moe.grouped_matmul ins(%x, %w : tensor<?x160xf32>, tensor<64x160xbf16>)
+             outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
+    ```
+    becomes
+    ```mlir
+    moe.parameter @w : tensor<4x64x160xbf16> from "layers.{0}.weight"
+    moe.parameter @w.packed : tensor<4x2x5x2x16x16x2xbf16> pack of [@w]
+    func.func @f(%l: index, %x: tensor<?x160xf32>, %init: tensor<?x64xf32>) -> tensor<?x64xf32> {
+      %w = moe.load_parameter @w.packed[%l] : tensor<2x5x2x16x16x2xbf16>
+      %y = moe.grouped_matmul packed ins(%x, %w : tensor<?x160xf32>, tensor<2x5x2x16x16x2xbf16>)
+             outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
+    ```
+    Gate and up of a `moe.expert_ffn` are interleaved in one parameter.
+
+    Precondition: form *fused*. Postcondition: each unpacked product that remains carries a remark with the reason.
+    Sources stay, because they are the recipe of the packed parameter; one packed parameter serves all its readers.
+
+    Declines weights that are no `moe.load_parameter`, and gate and up that are loaded at different indices or from
+    parameters of different types.
+
+    Contract class B: packing moves elements and pads with zeros, which no product reads into an output.
+  }];
+  let dependentDialects = ["::mlir::moe::MoEDialect"];
+  let statistics = [
+    Statistic<"numPacked", "num-packed", "products that read packed weights now">,
+    Statistic<"numDeclined", "num-declined", "products left alone">];
+}
+
+//===----------------------------------------------------------------------===//
+// On buffers
+//===----------------------------------------------------------------------===//
+
+def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
+  let summary = "clone each entry function once per ISA level";
+  let description = [{
+    ```mlir
+    func.func @forward(%x: memref<?xf32>) { ... }
+    ```
+    becomes, with two levels,
+    ```mlir
+    module attributes {moe.levels = [
+        {features = ["avx2", "bmi2", "f16c", "fma"], isa = "v3"},
+        {features = ["avx2", ..., "avx512vl"], isa = "v4"}
+    ]} {
+      func.func @forward.v3(%x: memref<?xf32>) attributes {moe.isa = "v3", target_cpu = "x86-64-v3", ...} { ... }
+      func.func @forward.v4(%x: memref<?xf32>) attributes {moe.isa = "v4", target_cpu = "x86-64-v4", ...} { ... }
+    ```
+    Every later choice (vector width, tile) reads `moe.isa` of the enclosing function; `target_cpu` and
+    `target_features` tell LLVM.
+
+    Precondition: form *buffers*; calls are inlined. Postcondition: each function with a body has a level.
+
+    Fails where a call remains, because its callee would have no level, and on an unknown level.
+
+    Contract class B: a clone computes what its original computes.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+  let options = [
+    ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2) and v4 (AVX-512)">];
+  let statistics = [
+    Statistic<"numClones", "num-clones", "functions cloned">];
+}
+
+#endif // MOE_CPU_PASSES_TD

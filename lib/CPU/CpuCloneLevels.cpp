@@ -1,0 +1,106 @@
+//===- CpuCloneLevels.cpp - Clone the entries once per ISA level ----------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe/CPU/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+namespace mlir::moe {
+#define GEN_PASS_DEF_CPUCLONELEVELSPASS
+#include "moe/CPU/Passes.h.inc"
+} // namespace mlir::moe
+
+#define DEBUG_TYPE "moe-cpu-clone-levels"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+namespace {
+/// An x86-64 micro-architecture level, and the features that a loader checks.
+struct Level {
+  StringLiteral isa;
+  StringLiteral cpu;
+  ArrayRef<StringRef> features;
+};
+} // namespace
+
+static constexpr StringRef v3Features[] = {"avx2", "bmi2", "f16c", "fma"};
+static constexpr StringRef v4Features[] = {"avx2",     "bmi2",     "f16c",
+                                           "fma",      "avx512f",  "avx512bw",
+                                           "avx512cd", "avx512dq", "avx512vl"};
+static constexpr Level knownLevels[] = {{"v3", "x86-64-v3", v3Features},
+                                        {"v4", "x86-64-v4", v4Features}};
+
+static const Level *findLevel(StringRef isa) {
+  const Level *level = llvm::find_if(
+      knownLevels, [&](const Level &known) { return known.isa == isa; });
+  return level == std::end(knownLevels) ? nullptr : level;
+}
+
+/// Inserts `F.<isa>` before `function`.
+static void cloneFor(const Level &level, func::FuncOp function) {
+  OpBuilder b(function);
+  auto clone = cast<func::FuncOp>(b.clone(*function));
+  clone.setName((function.getName() + "." + level.isa).str());
+  SmallVector<std::string> features = llvm::map_to_vector(
+      level.features, [](StringRef name) { return ("+" + name).str(); });
+  SmallVector<StringRef> names(features.begin(), features.end());
+  clone->setAttr(kIsaAttr, b.getStringAttr(level.isa));
+  clone->setAttr("target_cpu", b.getStringAttr(level.cpu));
+  clone->setAttr("target_features",
+                 LLVM::TargetFeaturesAttr::get(b.getContext(), names));
+}
+
+static DictionaryAttr describe(const Level &level, Builder &b) {
+  return b.getDictionaryAttr(
+      {b.getNamedAttr("isa", b.getStringAttr(level.isa)),
+       b.getNamedAttr("features", b.getStrArrayAttr(level.features))});
+}
+
+namespace {
+
+struct CpuCloneLevelsPass final
+    : moe::impl::CpuCloneLevelsPassBase<CpuCloneLevelsPass> {
+  using CpuCloneLevelsPassBase::CpuCloneLevelsPassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    Builder b(&getContext());
+    SmallVector<const Level *> chosen;
+    SmallVector<Attribute> descriptions;
+    for (StringRef isa : levels) {
+      const Level *level = findLevel(isa);
+      if (!level) {
+        module.emitError("expected an ISA level v3 or v4, got ") << isa;
+        return signalPassFailure();
+      }
+      chosen.push_back(level);
+      descriptions.push_back(describe(*level, b));
+    }
+    WalkResult inlined = module.walk([](func::CallOp call) {
+      call.emitOpError("expected calls to be inlined before functions are "
+                       "cloned per level");
+      return WalkResult::interrupt();
+    });
+    if (inlined.wasInterrupted())
+      return signalPassFailure();
+
+    for (auto function :
+         llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
+      if (function.isDeclaration())
+        continue;
+      for (const Level *level : chosen) {
+        cloneFor(*level, function);
+        ++numClones;
+      }
+      function.erase();
+    }
+    module->setAttr(kLevelsAttr, b.getArrayAttr(descriptions));
+  }
+};
+
+} // namespace
