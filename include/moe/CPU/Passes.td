@@ -83,4 +83,36 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
     Statistic<"numClones", "num-clones", "functions cloned">];
 }
 
+//===----------------------------------------------------------------------===//
+// On loops
+//===----------------------------------------------------------------------===//
+
+def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels"> {
+  let summary = "make of each moe.panel_matmul a loop over K with its accumulators in registers";
+  let description = [{
+    ```mlir
+    %acc = moe.panel_matmul %rows, %panels : memref<160x2xf32>, memref<1x160x32xf32> -> vector<1x2x2x16xf32>
+    %v = vector.extract %acc[0, 1, 0] : vector<16xf32> from vector<1x2x2x16xf32>
+    ```
+    becomes
+    ```mlir
+    %sums:4 = scf.for %k = %c0 to %c160 step %c1 iter_args(%s00 = %zero, %s01 = %zero, %s10 = %zero, %s11 = %zero) {
+      %w0 = vector.load %panels[%c0, %k, %c0] : memref<1x160x32xf32>, vector<16xf32>
+      %w1 = vector.load %panels[%c0, %k, %c16] : memref<1x160x32xf32>, vector<16xf32>
+      %x0 = memref.load %rows[%k, %c0] : memref<160x2xf32>
+      %a0 = vector.broadcast %x0 : f32 to vector<16xf32>
+      %t00 = vector.fma %a0, %w0, %s00 : vector<16xf32>
+      ...
+    }
+    ```
+    and `%v` is `%sums#2`.
+
+    Postcondition: no `moe.panel_matmul`. Uses registers of the width that the op's type has.
+
+    Contract class B: the accumulators and their order are those that the op defines.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::ub::UBDialect", "::mlir::vector::VectorDialect"];
+}
+
 #endif // MOE_CPU_PASSES_TD
