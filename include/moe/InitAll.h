@@ -7,6 +7,8 @@
 #ifndef MOE_INITALL_H
 #define MOE_INITALL_H
 
+#include "moe/CPU/Passes.h"
+#include "moe/Fuse/Passes.h"
 #include "moe/IR/MoE.h"
 #include "moe/Lower/Passes.h"
 #include "moe/Pipelines/Pipelines.h"
@@ -27,6 +29,8 @@ inline void registerAllDialects(DialectRegistry &registry) {
 
 /// Registers every pass and pipeline of ours.
 inline void registerAllPasses() {
+  registerCPUPasses();
+  registerFusePasses();
   registerLowerPasses();
   registerPipelines();
   registerVerifyPasses();
