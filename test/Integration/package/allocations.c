@@ -52,13 +52,13 @@ static void check(moe_status status) {
 }
 
 int main(int argc, char **argv) {
-  enum { TOKENS = 16, CALLS = 8, THREADS = 3 };
+  enum { TOKENS = 16, CALLS = 8, MAX_LEN = 80, THREADS = 3 };
   if (argc != 2)
     return 1;
   moe_model *model;
   check(moe_model_open(argv[1], NULL, &model));
   moe_state *state;
-  check(moe_state_create(model, 1, CALLS * TOKENS, TOKENS, THREADS, &state));
+  check(moe_state_create(model, 1, MAX_LEN, TOKENS, THREADS, &state));
   float *logits = malloc(moe_model_describe(model)->vocab * sizeof(float));
 
   int32_t tokens[TOKENS] = {0}, past = 0, slot = 0;

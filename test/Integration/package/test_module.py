@@ -35,7 +35,7 @@ def test_writes_no_global(model_package):
 
 def test_runs_elsewhere(model_package, tmp_path):
     moved = shutil.copytree(model_package, tmp_path / "a folder")
-    command = [find_tool("moe-run"), moved, "--prompt-ids=1,2,3", "--max-new-tokens=4"]
+    command = [find_tool("moe-run").resolve(), moved, "--prompt-ids=1,2,3", "--max-new-tokens=4"]
     result = subprocess.run(command, cwd="/", env={}, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
     assert len(result.stdout.split()) == 4

@@ -61,7 +61,7 @@ def test_good_program(checkpoint, output):
     [
         ("return %y", "retrun %y", "<stdin>:9:3: error: custom op 'retrun' is unknown"),
         ("ins(%x, %w :", "ins(%x, %z :", "<stdin>:8:35: error: use of undeclared SSA value name"),
-        ("{0}", "0", "'moe.parameter' op"),
+        ("{0}", "{1}", "'moe.parameter' op"),
         ("@w[%c0]", "@v[%c0]", "'moe.load_parameter' op"),
         ("}\n", "", "<stdin>"),
     ],
