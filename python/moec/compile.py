@@ -12,7 +12,8 @@ from moec.errors import Error
 from moec.hf import import_checkpoint
 from moec.native import find_tool
 
-_SOURCES = ("config.json", "generation_config.json")  # whose hashes the package shall carry
+# Files that decide what is compiled; the package carries their hashes.
+_SOURCES = ("config.json", "generation_config.json")
 
 
 def compile_checkpoint(

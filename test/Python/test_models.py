@@ -2,13 +2,16 @@
 """Compiled models against transformers, and the promises that every compiled model keeps."""
 
 import functools
+import shutil
 
 import numpy as np
 import pytest
-from tiny import CONFIGS
+from tiny import CONFIGS, write_config
 
 import moec
+from moec.cli import main
 from moec.native import find_tool
+from moec.package import read_manifest
 
 torch = pytest.importorskip("torch")
 
@@ -17,7 +20,7 @@ try:
 except moec.Error:
     pytest.skip("needs moe-compile", allow_module_level=True)
 
-# Logits are about 10; two correct orders of summation in f32 differ by a few units in their seventh digit.
+# Logits are up to 6; correct programs that round differently were measured to differ by 1e-5.
 TOLERANCE = 1e-4
 
 PROMPTS = [[5, 17, 3, 88, 41, 9, 60], [7, 7, 23], list(range(10, 31)), [130]]
@@ -192,6 +195,37 @@ def test_ties_and_extremes(tiny_model, package):
     y = model.block(x)
     assert not y[1].any() and np.isnan(y[3]).all()
     np.testing.assert_array_equal(y[[0, 2, 4]], expected[[0, 2, 4]])
+
+
+def test_package_without_weights(tmp_path):
+    """From config.json alone; it can be described, not run."""
+    config = CONFIGS["qwen3_moe"] | {"dtype": "bfloat16"}
+    moec.compile_checkpoint(write_config(tmp_path / "model", config), tmp_path / "package", shapes_only=True)
+    manifest = read_manifest(tmp_path / "package")
+    assert manifest["weights"] is None
+    assert {parameter["dtype"] for parameter in manifest["parameters"]} == {"bf16"}
+    with pytest.raises(moec.Error):
+        moec.load(tmp_path / "package")
+
+
+def test_text(checkpoint, tmp_path, capsys):
+    """The command continues a text with the package's own tokenizer."""
+    tokenizers = pytest.importorskip("tokenizers")
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())[:131]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    folder, package = tmp_path / "model", tmp_path / "package"
+    shutil.copytree(checkpoint("olmoe"), folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    moec.compile_checkpoint(folder, package)
+    assert read_manifest(package)["model"]["tokenizer"] == "tokenizer.json"
+
+    model = moec.load(package)
+    for arguments, options in (([], ()), (["--temperature", "2", "--top-p", "0.9", "--seed", "5"], (2.0, 0.9, 5))):
+        assert main(["generate", str(package), "--prompt", "Hello", "--max-new-tokens", "30", *arguments]) == 0
+        tokens = model.generate(tokenizer.encode("Hello").ids, 30, *options)
+        assert capsys.readouterr().out == tokenizer.decode(tokens) + "\n"
 
 
 def test_prompts_do_not_meet(package):

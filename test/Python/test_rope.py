@@ -85,7 +85,7 @@ def test_spellings():
         ({"type": "longrope"}, 'type: expected one of default, linear, llama3, yarn, got "longrope"'),
         ({"rope_type": "linear", "type": "yarn"}, 'type: expected "linear", got "yarn"'),
         ({"rope_type": "linear"}, "factor: expected a value, got null"),
-        ({"rope_type": "linear", "factor": "2"}, 'factor: expected a finite number greater than 0, got "2"'),
+        ({"rope_type": "linear", "factor": "2"}, 'factor: expected a number greater than 0, got "2"'),
         ({"rope_type": "default", "factor": 2.0}, "factor: expected no such key, got 2.0"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor: expected no such key, got 0.5"),
     ],

@@ -53,7 +53,7 @@ def read_rope(config: Config, head_dim: int, max_len: int, default_theta: float,
         settings.refuse(key, "one of " + ", ".join(_SCALINGS))
     dim = int(head_dim * fraction)
     if dim % 2 or not 0 < dim <= head_dim:
-        config.refuse("head_dim", f"an even number of rotated channels, at most {head_dim} per head")
+        config.refuse("head_dim", f"an even number of rotated channels ({dim} of {head_dim})")
     exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
     wavelengths = (theta ** exponents.astype(np.float64)).astype(np.float32)
     inv_freq, factor = _SCALINGS[kind](settings, wavelengths, theta, max_len)
