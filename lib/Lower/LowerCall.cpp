@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe/IR/MoE.h"
-#include "moe/Lower/CallStruct.h"
+#include "moe/Support/CallStruct.h"
 #include "moe/Lower/Passes.h"
 #include "moe/Support/Scalars.h"
 
@@ -76,7 +76,7 @@ struct LowerCallPass : mlir::moe::impl::LowerCallPassBase<LowerCallPass> {
       index[parameter.getSymNameAttr()] = table.size();
       table.push_back(FlatSymbolRefAttr::get(parameter.getSymNameAttr()));
     }
-    module->setAttr("moe.parameters", ArrayAttr::get(&getContext(), table));
+    module->setAttr(kParametersAttr, ArrayAttr::get(&getContext(), table));
 
     for (auto func : module.getOps<func::FuncOp>())
       if (func.isPublic() &&

@@ -215,7 +215,7 @@ struct LowerEntriesPass
         return signalPassFailure();
       functions.push_back(*description);
     }
-    module->setAttr("moe.functions",
+    module->setAttr(kFunctionsAttr,
                     ArrayAttr::get(&getContext(), functions));
   }
 };

@@ -63,8 +63,6 @@ Expected<Module> Module::load(const std::string &folder,
   module.handle.reset(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL));
   if (!module.handle)
     return invalidPackage(path, ": ", dlerror());
-  // Its worker threads outlive the calls: keep OpenMP when the module goes.
-  dlopen("libomp.so.5", RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 
   auto *info = static_cast<const moe_module *>(
       dlsym(module.handle.get(), "moe_module_info"));

@@ -10,6 +10,7 @@ from pathlib import Path
 import moec
 from moec.compile import compile_checkpoint
 from moec.errors import Error
+from moec.generate import stream
 from moec.hf import import_checkpoint
 from moec.package import describe
 from moec.run import load
@@ -84,6 +85,6 @@ def _generate(options: argparse.Namespace) -> None:
     prompt = tokenizer.encode(options.prompt).ids
     text = TextStream(tokenizer, prompt)
     sampling = (options.max_new_tokens, options.temperature, options.top_p, options.seed)
-    for _, token in load(options.package).stream([prompt], *sampling):
+    for _, token in stream(load(options.package), [prompt], *sampling):
         print(text.push(token), end="", flush=True)
     print(text.flush())

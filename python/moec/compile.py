@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from moec.errors import Error
 from moec.hf import import_checkpoint
 from moec.native import find_tool
+
+# Files that decide what is compiled; the package carries their hashes.
+_SOURCES = ("config.json", "generation_config.json")
 
 
 def compile_checkpoint(
@@ -40,19 +42,17 @@ def compile_checkpoint(
     """
     checkpoint, package = Path(checkpoint), Path(package)
     text = import_checkpoint(checkpoint, block, shapes_only)
-    with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch) / "model.mlir"
-        source.write_text(text, "utf-8")
-        options = ["--shapes-only"] if shapes_only else []
-        _run([find_tool("moe-compile"), source, "--checkpoint", checkpoint, "-o", package, *options])
+    sources = [file for name in _SOURCES if (file := checkpoint / name).exists()]
+    options = [f"--source={file}" for file in sources] + ["--shapes-only"] * shapes_only
+    _run([find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package, *options], text)
     tokenizer = checkpoint / "tokenizer.json"
     if tokenizer.exists():
         shutil.copyfile(tokenizer, package / tokenizer.name)
 
 
-def _run(command: list[str | Path]) -> None:
-    """Run the compiler; its first error becomes ours."""
-    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+def _run(command: list[str | Path], text: str) -> None:
+    """Run the compiler on a text; its first error becomes ours."""
+    result = subprocess.run(command, input=text, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
     if result.returncode == 0:
         return
     lines = result.stderr.splitlines() or [f"ended with status {result.returncode}"]

@@ -6,14 +6,14 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from moec import runtime
 from moec.errors import Error
-from moec.sample import check_sampling, choose
+from moec.generate import stream
 
 
 def load(package: str | os.PathLike[str], threads: int | None = None) -> Model:
@@ -87,6 +87,12 @@ class Model:
         self._state = None
         self._state = _State(self._library, self._handle, (slots, max_len, max_tokens), self._threads)
 
+    def require(self, slots: int, max_len: int, max_tokens: int) -> None:
+        """As `reserve`, unless as much is reserved already; then the caches keep their contents."""
+        needed, have = (slots, max_len, max_tokens), self._state.sizes if self._state else (0, 0, 0)
+        if self._state is None or any(h < n for h, n in zip(have, needed)):
+            self.reserve(*map(max, have, needed))
+
     def forward(
         self, tokens: np.ndarray, cu: np.ndarray, past: np.ndarray, slot: np.ndarray, rows: np.ndarray
     ) -> np.ndarray:
@@ -132,7 +138,7 @@ class Model:
         input_ids = np.asarray(input_ids, np.int32)
         batch, length = input_ids.shape
         count = batch * length
-        self._require(batch, length, max(count, batch))
+        self.require(batch, length, max(count, batch))
         cu, past, rows = np.arange(batch + 1) * length, np.zeros(batch, np.int32), np.arange(count)
         result = self.forward(input_ids.reshape(-1), cu, past, np.arange(batch), rows)
         return result.reshape(batch, length, self.vocab)
@@ -150,73 +156,26 @@ class Model:
         Parameters
         ----------
         prompts : sequence of int, or of such sequences
-            Token ids; at least one in each prompt.
-        max_new_tokens : int
-            A text also ends after a token that ends a text, and at `max_len` tokens.
-        temperature, top_p : float
-            As in `moec.sample.choose`; 0 is greedy.
-        seed : int or None
-            Makes draws repeatable; each prompt has draws of its own.
+            Token ids.
+        max_new_tokens, temperature, top_p, seed
+            As in `moec.generate.stream`.
 
         Returns
         -------
         list of int, or list of such lists
             New tokens of each prompt, including the one that ended it.
-
-        Raises
-        ------
-        Error
-            If a prompt is empty or longer than `max_len`, an id is not in the vocabulary, or the sampling is not defined.
         """
         single = len(prompts) > 0 and not isinstance(prompts[0], (Sequence, np.ndarray))
         batch = [prompts] if single else prompts
         texts: list[list[int]] = [[] for _ in batch]
-        for index, token in self.stream(batch, max_new_tokens, temperature, top_p, seed):
+        for index, token in stream(self, batch, max_new_tokens, temperature, top_p, seed):
             texts[index].append(token)
         return texts[0] if single else texts
 
-    def stream(
-        self,
-        prompts: Sequence[Sequence[int]],
-        max_new_tokens: int,
-        temperature: float = 0,
-        top_p: float = 1,
-        seed: int | None = None,
-    ) -> Iterator[tuple[int, int]]:
-        """As `generate`, token by token: pairs of a prompt's number and its next token."""
-        check_sampling(temperature, top_p)
-        lengths = np.array([len(prompt) for prompt in prompts], np.int32)
-        if lengths.size and not 0 < lengths.min() <= lengths.max() <= self.max_len:
-            raise Error(f"prompt: expected 1 to {self.max_len} tokens, got {sorted(set(lengths.tolist()))}")
-        limits = np.minimum(lengths + max_new_tokens, self.max_len)
-        draws = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(len(prompts))]
-        self._require(len(prompts), int(limits.max(initial=1)), int(lengths.sum()))
-
-        pending = {index: list(prompt) for index, prompt in enumerate(prompts) if lengths[index] < limits[index]}
-        known = np.zeros_like(lengths)
-        while pending:
-            live = list(pending)
-            cu = np.cumsum([0, *(len(pending[index]) for index in live)])
-            tokens = [token for index in live for token in pending[index]]
-            logits = self.forward(np.array(tokens), cu, known[live], np.array(live), cu[1:] - 1)
-            for index, row in zip(live, logits):
-                known[index] += len(pending[index])
-                token = choose(row, temperature, top_p, draws[index])
-                yield index, token
-                pending[index] = [token]
-                if token in self.eos or known[index] + 1 >= limits[index]:
-                    del pending[index]
-
     def _call(self, name: str, *inputs: Any) -> Any:
         """Call a function that has no caches: arrays in, array or tuple of arrays out."""
-        self._require(0, 0, max((extent for array in inputs for extent in np.shape(array)[:1]), default=0))
+        self.require(0, 0, max((extent for array in inputs for extent in np.shape(array)), default=0))
         return self._invoke(name, inputs)
-
-    def _require(self, *sizes: int) -> None:
-        """Reserve, unless as much is reserved already."""
-        have = self._state.sizes if self._state else (0, 0, 0)
-        if self._state is None or any(h < size for h, size in zip(have, sizes)):
-            self.reserve(*map(max, have, sizes))
 
     def _invoke(self, name: str, inputs: Sequence[Any]) -> Any:
         if name not in self._functions:

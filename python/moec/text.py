@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class TextStream:
     """Decodes tokens one by one, and holds back characters whose bytes are not yet complete.
 
-    A token's text can depend on the one before it, e.g. in its leading space. So each step decodes a short run of tokens
-    with and without the new ones, and hands out the difference.
+    A token's text can depend on the one before it, e.g. in its leading space. So each step decodes a short run of
+    tokens with and without the new ones, and hands out the difference.
 
     Parameters
     ----------

@@ -13,28 +13,31 @@ from moec.hf.spec import Dense, Sparse
 FAMILIES = sorted(CONFIGS)
 
 PUBLISHED = {
-    "olmoe": """{"architectures": ["OlmoeForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "clip_qkv": null,
-        "eos_token_id": 50279, "hidden_act": "silu", "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 1024,
-        "max_position_embeddings": 4096, "model_type": "olmoe", "norm_topk_prob": false, "num_attention_heads": 16,
-        "num_experts": 64, "num_experts_per_tok": 8, "num_hidden_layers": 16, "num_key_value_heads": 16,
-        "output_router_logits": false, "pad_token_id": 1, "rms_norm_eps": 1e-05, "rope_scaling": null, "rope_theta": 10000.0,
-        "router_aux_loss_coef": 0.01, "tie_word_embeddings": false, "torch_dtype": "bfloat16",
-        "transformers_version": "4.46.0.dev0", "use_cache": true, "vocab_size": 50304}""",
-    "mixtral": """{"architectures": ["MixtralForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 1, "eos_token_id": 2,
-        "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 14336,
-        "max_position_embeddings": 32768, "model_type": "mixtral", "num_attention_heads": 32, "num_experts_per_tok": 2,
-        "num_hidden_layers": 32, "num_key_value_heads": 8, "num_local_experts": 8, "output_router_logits": false,
-        "rms_norm_eps": 1e-05, "rope_theta": 1000000.0, "router_aux_loss_coef": 0.02, "sliding_window": null,
-        "tie_word_embeddings": false, "torch_dtype": "bfloat16", "transformers_version": "4.36.0.dev0", "use_cache": true,
-        "vocab_size": 32000}""",
+    "olmoe": """{"architectures": ["OlmoeForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+        "clip_qkv": null, "eos_token_id": 50279, "hidden_act": "silu", "hidden_size": 2048,
+        "initializer_range": 0.02, "intermediate_size": 1024, "max_position_embeddings": 4096,
+        "model_type": "olmoe", "norm_topk_prob": false, "num_attention_heads": 16, "num_experts": 64,
+        "num_experts_per_tok": 8, "num_hidden_layers": 16, "num_key_value_heads": 16,
+        "output_router_logits": false, "pad_token_id": 1, "rms_norm_eps": 1e-05, "rope_scaling": null,
+        "rope_theta": 10000.0, "router_aux_loss_coef": 0.01, "tie_word_embeddings": false, "torch_dtype":
+        "bfloat16", "transformers_version": "4.46.0.dev0", "use_cache": true, "vocab_size": 50304}""",
+    "mixtral": """{"architectures": ["MixtralForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 1,
+        "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02,
+        "intermediate_size": 14336, "max_position_embeddings": 32768, "model_type": "mixtral",
+        "num_attention_heads": 32, "num_experts_per_tok": 2, "num_hidden_layers": 32,
+        "num_key_value_heads": 8, "num_local_experts": 8, "output_router_logits": false, "rms_norm_eps":
+        1e-05, "rope_theta": 1000000.0, "router_aux_loss_coef": 0.02, "sliding_window": null,
+        "tie_word_embeddings": false, "torch_dtype": "bfloat16", "transformers_version": "4.36.0.dev0",
+        "use_cache": true, "vocab_size": 32000}""",
     "qwen3_moe": """{"architectures": ["Qwen3MoeForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
-        "bos_token_id": 151643, "decoder_sparse_step": 1, "eos_token_id": 151645, "head_dim": 128, "hidden_act": "silu",
-        "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 6144, "max_position_embeddings": 40960,
-        "max_window_layers": 48, "mlp_only_layers": [], "model_type": "qwen3_moe", "moe_intermediate_size": 768,
-        "norm_topk_prob": true, "num_attention_heads": 32, "num_experts": 128, "num_experts_per_tok": 8,
-        "num_hidden_layers": 48, "num_key_value_heads": 4, "output_router_logits": false, "rms_norm_eps": 1e-06,
-        "rope_scaling": null, "rope_theta": 1000000.0, "router_aux_loss_coef": 0.001, "sliding_window": null,
-        "tie_word_embeddings": false, "torch_dtype": "bfloat16", "transformers_version": "4.51.0", "use_cache": true,
+        "bos_token_id": 151643, "decoder_sparse_step": 1, "eos_token_id": 151645, "head_dim": 128,
+        "hidden_act": "silu", "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 6144,
+        "max_position_embeddings": 40960, "max_window_layers": 48, "mlp_only_layers": [], "model_type":
+        "qwen3_moe", "moe_intermediate_size": 768, "norm_topk_prob": true, "num_attention_heads": 32,
+        "num_experts": 128, "num_experts_per_tok": 8, "num_hidden_layers": 48, "num_key_value_heads": 4,
+        "output_router_logits": false, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta":
+        1000000.0, "router_aux_loss_coef": 0.001, "sliding_window": null, "tie_word_embeddings": false,
+        "torch_dtype": "bfloat16", "transformers_version": "4.51.0", "use_cache": true,
         "use_sliding_window": false, "vocab_size": 151936}""",
 }
 
@@ -67,7 +70,8 @@ def test_as_transformers_writes_it(tmp_path, family):
 
 
 def test_kinds_of_layers(tmp_path):
-    spec = spec_of(tmp_path, CONFIGS["qwen3_moe"] | {"num_hidden_layers": 6, "decoder_sparse_step": 2, "mlp_only_layers": [3]})
+    change = {"num_hidden_layers": 6, "decoder_sparse_step": 2, "mlp_only_layers": [3]}
+    spec = spec_of(tmp_path, CONFIGS["qwen3_moe"] | change)
     assert [type(layer.ffn) for layer in spec.layers] == [Dense, Sparse, Dense, Dense, Dense, Sparse]
     assert list(spec.kinds.values()) == [(0, 2, 3, 4), (1, 5)]
 
@@ -98,14 +102,19 @@ def test_ends_of_a_text(tmp_path):
         ("qwen3_moe", {"norm_topk_prob": 1}, "norm_topk_prob: expected true or false, got 1"),
         ("qwen3_moe", {"mlp_only_layers": ["0"]}, 'mlp_only_layers: expected integers of at least 0, got ["0"]'),
         ("qwen3_moe", {"num_local_experts": 8}, "num_experts: expected 8, got 9"),
-        ("olmoe", {"rms_norm_eps": float("nan")}, "rms_norm_eps: expected a finite number greater than 0, got NaN"),
-        ("olmoe", {"rope_theta": float("inf")}, "rope_theta: expected a finite number greater than 0, got Infinity"),
-        ("olmoe", {"rms_norm_eps": -1e-5}, "rms_norm_eps: expected a finite number greater than 0, got -1e-05"),
+        ("olmoe", {"rms_norm_eps": float("nan")}, "rms_norm_eps: expected a finite number, got NaN"),
+        ("olmoe", {"rope_theta": float("inf")}, "rope_theta: expected a finite number, got Infinity"),
+        ("olmoe", {"initializer_range": float("nan")}, "initializer_range: expected a finite number, got NaN"),
+        ("olmoe", {"rms_norm_eps": -1e-5}, "rms_norm_eps: expected a number greater than 0, got -1e-05"),
         ("olmoe", {"hidden_size": 36.0}, "hidden_size: expected an integer of at least 1, got 36.0"),
         ("olmoe", {"hidden_size": True}, "hidden_size: expected an integer of at least 1, got true"),
         ("olmoe", {"hidden_size": 0}, "hidden_size: expected an integer of at least 1, got 0"),
         ("olmoe", {"hidden_size": 37}, "num_attention_heads: expected a divisor of hidden_size (37), got 6"),
-        ("olmoe", {"num_key_value_heads": 4}, "num_key_value_heads: expected a divisor of num_attention_heads (6), got 4"),
+        (
+            "olmoe",
+            {"num_key_value_heads": 4},
+            "num_key_value_heads: expected a divisor of num_attention_heads (6), got 4",
+        ),
         ("olmoe", {"num_experts_per_tok": 8}, "num_experts_per_tok: expected at most the number of experts (7), got 8"),
         ("olmoe", {"vocab_size": None}, "vocab_size: expected a value, got null"),
         ("olmoe", {"model_type": "gpt2"}, 'model_type: expected one of olmoe, mixtral, qwen3_moe, got "gpt2"'),

@@ -13,15 +13,6 @@
 
 namespace mlir::moe {
 
-/// Names of the module's attributes that describe it in the target form:
-///
-///   moe.functions = [{name = "forward", arguments = [
-///       {name = "tokens", kind = "input", dtype = "i32", shape = ["N"]},
-///       ...]}]
-///   moe.levels = [{isa = "v3", features = ["avx2", "fma"]}, ...]
-inline constexpr llvm::StringLiteral kFunctionsAttr = "moe.functions";
-inline constexpr llvm::StringLiteral kLevelsAttr = "moe.levels";
-
 struct Argument {
   llvm::StringRef name;
   llvm::StringRef kind; ///< input, state or output

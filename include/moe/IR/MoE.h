@@ -30,13 +30,25 @@
 
 namespace mlir::moe {
 
-/// Names of the discardable attributes that the dialect documents.
+/// Names of the discardable attributes that the dialect documents. Importers set
+/// `moe.model`, `moe.name`, `moe.dims` and `moe.state`; passes set the others,
+/// which the package's manifest repeats:
+///
+///   moe.functions = [{name = "forward", arguments = [
+///       {name = "tokens", kind = "input", dtype = "i32", shape = ["N"]},
+///       ...]}]
+///   moe.levels = [{isa = "v3", features = ["avx2", "fma"]}, ...]
+///   moe.parameters = [@embed, @norm, ...]
+///
+/// `moe.isa` on a function names the level that it is compiled for.
 inline constexpr llvm::StringLiteral kModelAttr = "moe.model";
 inline constexpr llvm::StringLiteral kNameAttr = "moe.name";
 inline constexpr llvm::StringLiteral kDimsAttr = "moe.dims";
 inline constexpr llvm::StringLiteral kStateAttr = "moe.state";
-inline constexpr llvm::StringLiteral kIsaAttr = "moe.isa";
+inline constexpr llvm::StringLiteral kFunctionsAttr = "moe.functions";
 inline constexpr llvm::StringLiteral kLevelsAttr = "moe.levels";
+inline constexpr llvm::StringLiteral kParametersAttr = "moe.parameters";
+inline constexpr llvm::StringLiteral kIsaAttr = "moe.isa";
 
 /// Columns of one panel of a packed weight.
 inline constexpr int64_t kPanelColumns = 32;

@@ -197,6 +197,8 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
     With `packed`, `weights` is laid out in panels of 32 columns as `moe.parameter ... pack` makes them; leading extents
     are the experts, if there are offsets.
 
+    Canonicalisation: with one expert the offsets are dropped, since every row that is specified is that expert's.
+
     - `grouped_matmul_c1`: weights are `[E,out,in]` with offsets and `[out,in]` without, all static.
     - `grouped_matmul_c2`: `in` is the number of columns of `rows`, `out` that of `outs`.
     - `grouped_matmul_c3`: offsets have `E+1` elements.
@@ -223,6 +225,7 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
     `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
   }];
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
   let extraClassDeclaration = [{
     MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
   }];
@@ -467,6 +470,8 @@ def MoE_LoadParameterOp : MoE_Op<"load_parameter", [
     A layer function reads the slice of its own ordinal; weights are never arguments, so hoisting work out of a layer
     into the parameter program is a local rewrite.
 
+    Canonicalisation: a slice of one matrix of a stack is loaded with one index more.
+
     - `load_parameter_c1`: the parameter exists; its extents after the indices and its element type are the result's.
 
     Lifespan: created by importers; a view of the model's table of parameters from the form *buffers* on, where the
@@ -481,6 +486,7 @@ def MoE_LoadParameterOp : MoE_Op<"load_parameter", [
                                  AnyStaticShapeMemRef]>:$result);
   let assemblyFormat =
       "$parameter (`[` $indices^ `]`)? attr-dict `:` type($result)";
+  let hasCanonicalizer = 1;
 }
 
 #endif // MOE_IR_MOEOPS_TD

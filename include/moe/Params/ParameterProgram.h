@@ -18,10 +18,6 @@
 
 namespace mlir::moe {
 
-/// Name of the module's attribute that lists the parameters that code reads, as
-/// symbols in the order of the ABI.
-inline constexpr llvm::StringLiteral kParametersAttr = "moe.parameters";
-
 /// The parameters that code reads, in the order of the ABI. Emits an error when
 /// the list does not name parameters.
 FailureOr<SmallVector<ParameterOp>> getParameterTable(ModuleOp module);

@@ -18,6 +18,9 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
       *this, "fuse", llvm::cl::init(true),
       llvm::cl::desc("fuse routing and experts and use packed kernels; "
                      "without, each core op is lowered alone, as an oracle")};
+  ListOption<std::string> isa{
+      *this, "isa", llvm::cl::list_init<std::string>({"v3", "v4"}),
+      llvm::cl::desc("ISA levels to compile for, ascending")};
 };
 
 /// Builds the pipeline from the form *graph* to the form *target*.

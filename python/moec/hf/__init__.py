@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from moec.hf.build.block import block as build_block
@@ -12,13 +13,15 @@ from moec.hf.families import read_spec
 from moec.hf.parameters import parameters, with_dtype
 
 
-def import_checkpoint(folder: Path, block: str | None = None, shapes_only: bool = False) -> str:
+def import_checkpoint(
+    checkpoint: str | os.PathLike[str], block: str | None = None, shapes_only: bool = False
+) -> str:
     """Print a checkpoint's model as MLIR in the graph form.
 
     Parameters
     ----------
-    folder : Path
-        A checkpoint as transformers writes it.
+    checkpoint : path
+        Folder as transformers writes it.
     block : str or None
         Name of a module with experts, e.g. ``model.layers.0.mlp``, to print that module alone.
     shapes_only : bool
@@ -29,6 +32,7 @@ def import_checkpoint(folder: Path, block: str | None = None, shapes_only: bool 
     Error
         If config.json or a weights' file says something that is not supported, or they do not agree.
     """
+    folder = Path(checkpoint)
     spec = read_spec(folder)
     weights = parameters(spec)
     weights = with_dtype(weights, spec) if shapes_only else with_dtypes(weights, folder)

@@ -120,7 +120,7 @@ def _read_index(path: Path) -> dict[str, str]:
     if not isinstance(files, dict) or not files:
         raise Error(f"{path}: weight_map: expected an object with entries, got {json.dumps(files)[:80]}")
     for name, file in files.items():
-        if not isinstance(file, str) or Path(file).name != file:
+        if not isinstance(file, str) or not file or Path(file).name != file:
             raise Error(f"{path}: {name}: expected the name of a file, got {json.dumps(file)}")
     return files
 

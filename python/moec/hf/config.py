@@ -30,13 +30,17 @@ class Config:
     Raises
     ------
     Error
-        From every accessor, if the value is not what the accessor's name says; the message names file, key and value.
+        If a number is not finite; from every accessor, if the value is not what its name says. The message names file,
+        key and value.
     """
 
     def __init__(self, where: str, values: dict[str, Any]):
         self._where = where
         self._values = values
         self._unread = set(values)
+        for key, value in values.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                self.refuse(key, "a finite number")
 
     @classmethod
     def load(cls, path: Path) -> Config:
@@ -67,12 +71,12 @@ class Config:
         return value
 
     def number(self, key: str, default: Any = _REQUIRED) -> Any:
-        """A finite number greater than zero."""
+        """A number greater than zero."""
         value = self._read(key, default)
         if value is default:
             return default
-        if not _is_number(value) or not math.isfinite(value) or value <= 0:
-            self.refuse(key, "a finite number greater than 0")
+        if not _is_number(value) or value <= 0:
+            self.refuse(key, "a number greater than 0")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:

@@ -53,7 +53,7 @@ def read_rope(config: Config, head_dim: int, max_len: int, default_theta: float,
         settings.refuse(key, "one of " + ", ".join(_SCALINGS))
     dim = int(head_dim * fraction)
     if dim % 2 or not 0 < dim <= head_dim:
-        config.refuse("head_dim", f"an even number of rotated channels, at most {head_dim} per head")
+        config.refuse("head_dim", f"an even number of rotated channels ({dim} of {head_dim})")
     exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
     wavelengths = (theta ** exponents.astype(np.float64)).astype(np.float32)
     inv_freq, factor = _SCALINGS[kind](settings, wavelengths, theta, max_len)
@@ -85,8 +85,8 @@ def _llama3(settings: Config, wavelengths: np.ndarray, theta: float, max_len: in
 
 
 def _yarn(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
-    """Interpolates the channels that turn less than beta_slow times over the original length, keeps those that turn more
-    than beta_fast times, and blends between in the channel's number."""
+    """Channels that turn less than beta_slow times over the original length are interpolated, those that turn more than
+    beta_fast times kept, those between blended in the channel's number."""
     original = settings.integer("original_max_position_embeddings", max_len)
     factor = settings.number("factor")
     fast, slow = settings.number("beta_fast", 32.0), settings.number("beta_slow", 1.0)

@@ -1,4 +1,4 @@
-//===- TestPackage.cpp - Packages and files for tests ---------------------===//
+//===- TestPackage.cpp - Packages for tests -------------------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -7,38 +7,8 @@
 #include "TestPackage.h"
 #include "Runtime/Hash.h"
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-
 using namespace moe::test;
 using moe::runtime::hashBytes;
-
-TemporaryFolder::TemporaryFolder() {
-  folder = (std::filesystem::temp_directory_path() / "moe-XXXXXX").string();
-  if (!mkdtemp(folder.data()))
-    abort();
-}
-
-TemporaryFolder::~TemporaryFolder() { std::filesystem::remove_all(folder); }
-
-void moe::test::writeFile(const std::string &path,
-                          const std::string &contents) {
-  std::ofstream(path, std::ios::binary) << contents;
-}
-
-std::string moe::test::readFile(const std::string &path) {
-  std::ifstream stream(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-std::string moe::test::makeArchive(const std::string &header,
-                                   const std::string &data) {
-  std::string length;
-  for (int i = 0; i < 8; ++i)
-    length += char(uint64_t(header.size()) >> 8 * i);
-  return length + header + data;
-}
 
 TestPackage::TestPackage() {
   manifest = nlohmann::json::parse(R"({

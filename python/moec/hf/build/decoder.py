@@ -7,13 +7,11 @@ mixture of them are the same call. Text does not grow with the number of layers 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from moec.hf.build import ffn
 from moec.hf.build.attention import Sequences, attend
 from moec.hf.build.module import module_text
 from moec.hf.build.norm import rms_norm
-from moec.hf.build.ops import add_to, gather_rows, size
+from moec.hf.build.ops import add_to, gather_rows, loop, size
 from moec.hf.build.rope import positions, tables
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.build.text import Argument, Body, Shaped, Value, names, types
@@ -42,13 +40,14 @@ def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> 
     signature = {"l": "index", "x": stream, "cos": table, "sin": table}
     signature |= {"cu": _INDICES, "past": _INDICES, "slot": _INDICES, "k_cache": cache, "v_cache": cache}
     body = Body([Argument(name, type) for name, type in signature.items()])
-    arguments = body.arguments
-    l, x = arguments.pop("l"), arguments.pop("x")
+    arguments = dict(body.arguments)
+    ordinal, x = arguments.pop("l"), arguments.pop("x")
+    sequences = Sequences(**arguments)
     rows = size(body, x, "n")
-    scope = Scope(body, rows, of_kind(parameters, name), l)
+    scope = Scope(body, rows, of_kind(parameters, name), ordinal)
 
     normed = rms_norm(body, "attn_normed", x, scope.weight("attn_norm"), spec.eps, rows)
-    x = add_to(body, "x", x, attend(scope, normed, layer.attention, Sequences(**arguments), spec.eps))
+    x = add_to(body, "x", x, attend(scope, normed, layer.attention, sequences, spec.eps))
     normed = rms_norm(body, "ffn_normed", x, scope.weight("ffn_norm"), spec.eps, rows)
     if isinstance(layer.ffn, Sparse):
         y = ffn.sparse(scope, normed, layer.ffn)
@@ -71,11 +70,8 @@ def _forward(spec: Spec, parameters: list[Parameter]) -> str:
     cos, sin = tables(body, spec.rope, positions(body, cu, past, rows), rows)
     embedding = scope.weight("embed")
     x = gather_rows(body, "embedded", embedding, tokens, rows)
-    calls = [
-        (kind, [cos, sin, cu, past, slot, *(body.arguments[cache.name] for cache in pair)])
-        for kind, pair in zip(kind_names(spec), caches)
-    ]
-    x = _loop(spec, body, x, calls)
+    shared = [cos, sin, cu, past, slot]
+    x = loop(body, "x", body.index(len(spec.layers)), x, lambda depth, x: _step(spec, body, depth, x, shared, caches))
 
     count = size(body, wanted, "r")
     x = gather_rows(body, "last", x, wanted, count)
@@ -85,46 +81,36 @@ def _forward(spec: Spec, parameters: list[Parameter]) -> str:
     return body.function("forward", Argument("logits", logits.type, ("R", spec.vocab)), logits)
 
 
-def _loop(spec: Spec, body: Body, x: Value, calls: list[tuple[str, list[Value]]]) -> Value:
-    """Run the residual stream through all layers; `calls` has function and further arguments of each kind."""
-    result, stream, depth = body.value("final", x.type), body.value("x", x.type), body.value("depth", "index")
-    count = body.index(len(spec.layers))
+def _step(
+    spec: Spec, body: Body, depth: Value, x: Value, shared: list[Value], caches: list[list[Argument]]
+) -> Value:
+    """One layer. Where there are several kinds, a table says which it is, and another which one of its kind."""
 
-    def call(kind: int, l: Value) -> Value:
-        name, arguments = calls[kind]
-        arguments = [l, stream, *arguments]
-        return body.op("y", x.type, f"func.call @{name}({names(arguments)}) : ({types(arguments)}) -> {x.type}")
+    def call(kind: int, ordinal: Value) -> Value:
+        operands = [ordinal, x, *shared, *(body.arguments[cache.name] for cache in caches[kind])]
+        callee = kind_names(spec)[kind]
+        return body.op("y", x.type, f"func.call @{callee}({names(operands)}) : ({types(operands)}) -> {x.type}")
 
-    with body.region(
-        f"{result} = scf.for {depth} = {body.index(0)} to {count} step {body.index(1)} "
-        f"iter_args({stream} = {x}) -> ({x.type})"
-    ):
-        y = call(0, depth) if len(calls) == 1 else _switch(spec, body, x.type, depth, call)
-        body.line(f"scf.yield {y} : {x.type}")
-    return result
-
-
-def _switch(spec: Spec, body: Body, type: Shaped, depth: Value, call: Callable[[int, Value], Value]) -> Value:
-    """The layer at a depth: a table says which kind it is, another which one of its kind."""
-    kinds, ordinals = {}, {}
-    for kind, depths in enumerate(spec.kinds.values()):
-        kinds |= {at: kind for at in depths}
-        ordinals |= {at: ordinal for ordinal, at in enumerate(depths)}
-
-    def look_up(hint: str, numbers: dict[int, int]) -> Value:
-        literal = f"dense<{[numbers[at] for at in range(len(numbers))]}>"
-        table = body.constant(literal, Shaped((len(numbers),), "index"), f"{hint}_table")
-        return body.op(hint, "index", f"tensor.extract {table}[{depth}] : {table.type}")
-
-    kind, ordinal = look_up("kind", kinds), look_up("l", ordinals)
-    result = body.value("y", type)
-    body.line(f"{result} = scf.index_switch {kind} -> {type}")
-    for number in range(len(spec.kinds)):
-        last = number == len(spec.kinds) - 1
+    if len(caches) == 1:
+        return call(0, depth)
+    order = list(spec.kinds)
+    kind = _look_up(body, "kind", [order.index(layer) for layer in spec.layers], depth)
+    ordinals = [spec.kinds[layer].index(at) for at, layer in enumerate(spec.layers)]
+    ordinal = _look_up(body, "l", ordinals, depth)
+    result = body.value("y", x.type)
+    body.line(f"{result} = scf.index_switch {kind} -> {x.type}")
+    for number in range(len(caches)):
+        last = number == len(caches) - 1
         with body.region("default" if last else f"case {number}"):
             y = call(number, ordinal)
-            body.line(f"scf.yield {y} : {type}")
+            body.line(f"scf.yield {y} : {x.type}")
     return result
+
+
+def _look_up(body: Body, hint: str, numbers: list[int], depth: Value) -> Value:
+    """The number for a depth."""
+    table = body.constant(f"dense<{numbers}>", Shaped((len(numbers),), "index"), f"{hint}_table")
+    return body.op(hint, "index", f"tensor.extract {table}[{depth}] : {table.type}")
 
 
 def _caches(spec: Spec) -> list[list[Argument]]:

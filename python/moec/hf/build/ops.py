@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Union
 
 from moec.hf.build.text import Body, Shaped, Value, names, types
 
 Operand = tuple[Value, str]
 """A tensor and the letters of the dimensions it is indexed by, e.g. ``(x, "nd")``."""
+
+Place = Union[Value, int]
+"""An index or extent, known or not."""
 
 
 def size(body: Body, tensor: Value, hint: str) -> Value:
@@ -75,16 +79,35 @@ def add_to(body: Body, hint: str, x: Value, y: Value) -> Value:
     return generic(body, hint, "nd", [(y, "nd")], (x, "nd"), lambda y, x: x + y)
 
 
-def slice_text(starts: Sequence[object], sizes: Sequence[object]) -> str:
-    """Offsets, sizes and unit strides as tensor.extract_slice and tensor.insert_slice take them."""
-    return f"[{', '.join(map(str, starts))}] [{', '.join(map(str, sizes))}] [{', '.join('1' for _ in sizes)}]"
+def loop(body: Body, hint: str, count: Value, init: Value, step: Callable[[Value, Value], Value]) -> Value:
+    """Run step(i, carried) for i from 0 below `count`; what it returns is carried on, from `init` to the result."""
+    result = body.value(hint, init.type)
+    i, carried = body.value("i", "index"), body.value("carried", init.type)
+    head = f"{result} = scf.for {i} = {body.index(0)} to {count} step {body.index(1)}"
+    with body.region(f"{head} iter_args({carried} = {init}) -> ({init.type})"):
+        updated = step(i, carried)
+        body.line(f"scf.yield {updated} : {init.type}")
+    return result
+
+
+def cut(body: Body, hint: str, tensor: Value, starts: Sequence[Place], sizes: Sequence[Place]) -> Value:
+    """A contiguous part of a tensor."""
+    type = Shaped(tuple(size if isinstance(size, int) else None for size in sizes))
+    return body.op(hint, type, f"tensor.extract_slice {tensor}{_slice(starts, sizes)} : {tensor.type} to {type}")
+
+
+def paste(body: Body, hint: str, part: Value, tensor: Value, starts: Sequence[Place], sizes: Sequence[Place]) -> Value:
+    """The tensor with another part in one place."""
+    text = f"tensor.insert_slice {part} into {tensor}{_slice(starts, sizes)} : {part.type} into {tensor.type}"
+    return body.op(hint, tensor.type, text)
 
 
 def split_heads(body: Body, x: Value, heads: int, rows: Value) -> Value:
     """[N, heads * D] as [N, heads, D]."""
-    type = Shaped((None, heads, x.type.shape[1] // heads))
-    sizes = f"{rows}, {type.shape[1]}, {type.shape[2]}"
-    text = f"tensor.expand_shape {x} [[0], [1, 2]] output_shape [{sizes}] : {x.type} into {type}"
+    channels = x.type.shape[1] // heads
+    type = Shaped((None, heads, channels))
+    sizes = f"[{rows}, {heads}, {channels}]"
+    text = f"tensor.expand_shape {x} [[0], [1, 2]] output_shape {sizes} : {x.type} into {type}"
     return body.op("heads", type, text)
 
 
@@ -111,6 +134,11 @@ def index_at(body: Body, hint: str, indices: Value, position: Value) -> Value:
     """One element of a tensor of i32, as an index."""
     element = body.op("e", "i32", f"tensor.extract {indices}[{position}] : {indices.type}")
     return body.op(hint, "index", f"arith.index_cast {element} : i32 to index")
+
+
+def _slice(starts: Sequence[Place], sizes: Sequence[Place]) -> str:
+    ones = ["1"] * len(sizes)
+    return " ".join(f"[{', '.join(map(str, numbers))}]" for numbers in (starts, sizes, ones))
 
 
 def _extended(element: Value) -> Value:

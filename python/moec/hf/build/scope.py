@@ -53,7 +53,7 @@ class Scope:
 def grouped_matmul(
     body: Body, hint: str, x: Value, weight: Value, rows: Value, offsets: Value | None = None
 ) -> Value:
-    """x [rows, in] times the transpose of a weight [out, in]; with offsets [E+1], of one weight for each group of rows."""
+    """x [rows, in] times the transpose of a weight [out, in]; with offsets [E+1], one weight for each group of rows."""
     init = empty(body, (None, weight.type.shape[-2]), rows)
     groups = f"offsets({offsets} : {offsets.type}) " if offsets else ""
     return body.op(

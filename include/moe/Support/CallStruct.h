@@ -7,8 +7,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOE_LOWER_CALLSTRUCT_H
-#define MOE_LOWER_CALLSTRUCT_H
+#ifndef MOE_SUPPORT_CALLSTRUCT_H
+#define MOE_SUPPORT_CALLSTRUCT_H
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -28,4 +28,4 @@ Value memrefAt(ImplicitLocOpBuilder &b, MemRefType type, Value pointer);
 
 } // namespace mlir::moe
 
-#endif // MOE_LOWER_CALLSTRUCT_H
+#endif // MOE_SUPPORT_CALLSTRUCT_H

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe/Lower/CallStruct.h"
+#include "moe/Support/CallStruct.h"
 
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 

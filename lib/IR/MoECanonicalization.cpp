@@ -1,0 +1,84 @@
+//===- MoECanonicalization.cpp - Simpler forms of moe ops -----------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe/IR/MoE.h"
+
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/PatternMatch.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+namespace {
+
+/// extract_slice(load_parameter @p[%i])[%e, 0, ...] [1, all, ...]
+///   -> load_parameter @p[%i, %e]
+struct LoadSlice : OpRewritePattern<tensor::ExtractSliceOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(tensor::ExtractSliceOp slice,
+                                PatternRewriter &rewriter) const override {
+    auto load = slice.getSource().getDefiningOp<LoadParameterOp>();
+    if (!load)
+      return rewriter.notifyMatchFailure(slice, "not a slice of a parameter");
+    RankedTensorType source = slice.getSourceType();
+    auto isWhole = [&](int64_t dim) {
+      return isZeroInteger(slice.getMixedOffsets()[dim]) &&
+             isConstantIntValue(slice.getMixedSizes()[dim],
+                                source.getDimSize(dim)) &&
+             isOneInteger(slice.getMixedStrides()[dim]);
+    };
+    if (!isOneInteger(slice.getMixedSizes()[0]) ||
+        !llvm::all_of(llvm::seq<int64_t>(1, source.getRank()), isWhole) ||
+        slice.getType().getShape() != source.getShape().drop_front())
+      return rewriter.notifyMatchFailure(slice, "not one element of a stack");
+    SmallVector<Value> indices(load.getIndices());
+    indices.push_back(getValueOrCreateConstantIndexOp(
+        rewriter, slice.getLoc(), slice.getMixedOffsets()[0]));
+    rewriter.replaceOpWithNewOp<LoadParameterOp>(
+        slice, slice.getType(), load.getParameterAttr(), indices);
+    return success();
+  }
+};
+
+/// grouped_matmul(x, w[1,out,in]) offsets(o) -> grouped_matmul(x, w[out,in])
+struct DropOffsetsOfOneExpert : OpRewritePattern<GroupedMatmulOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(GroupedMatmulOp op,
+                                PatternRewriter &rewriter) const override {
+    auto weights = dyn_cast<RankedTensorType>(op.getWeights().getType());
+    if (!op.getOffsets() || !weights || weights.getDimSize(0) != 1)
+      return rewriter.notifyMatchFailure(op, "not one expert on tensors");
+    SmallVector<OpFoldResult> offsets(weights.getRank(),
+                                      rewriter.getIndexAttr(0));
+    SmallVector<OpFoldResult> strides(weights.getRank(),
+                                      rewriter.getIndexAttr(1));
+    auto matrix = RankedTensorType::get(weights.getShape().drop_front(),
+                                        weights.getElementType());
+    Value slice = tensor::ExtractSliceOp::create(
+        rewriter, op.getLoc(), matrix, op.getWeights(), offsets,
+        tensor::getMixedSizes(rewriter, op.getLoc(), op.getWeights()),
+        strides);
+    rewriter.replaceOpWithNewOp<GroupedMatmulOp>(
+        op, op.getResultTypes(), op.getRows(), slice, /*offsets=*/Value(),
+        op.getInit(), op.getPacked());
+    return success();
+  }
+};
+
+} // namespace
+
+void LoadParameterOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                                  MLIRContext *context) {
+  patterns.add<LoadSlice>(context);
+}
+
+void GroupedMatmulOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                                  MLIRContext *context) {
+  patterns.add<DropOffsetsOfOneExpert>(context);
+}

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Tiny random models of transformers, written once in a session."""
+
+import functools
+
+import pytest
+from tiny import CONFIGS, SWITCHED
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """A random model of a family in f32; the same each time it is asked for."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    torch.set_num_threads(1)
+
+    @functools.lru_cache(maxsize=None)
+    def build(family, switched=False):
+        config = CONFIGS[family] | (SWITCHED[family] if switched else {})
+        config = transformers.AutoConfig.for_model(**config)
+        torch.manual_seed(0)
+        model = transformers.AutoModelForCausalLM.from_config(
+            config, attn_implementation="eager", experts_implementation="eager"
+        ).eval()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith("norm.weight"):
+                    parameter.normal_(1, 0.2)
+                else:
+                    parameter.normal_(0, 0.2)
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tiny_model, tmp_path_factory):
+    """Folder of a model's checkpoint; its weights rounded to a dtype."""
+
+    @functools.lru_cache(maxsize=None)
+    def write(family, switched=False, dtype="float32"):
+        import copy
+
+        import torch
+
+        folder = tmp_path_factory.mktemp(family)
+        copy.deepcopy(tiny_model(family, switched)).to(getattr(torch, dtype)).save_pretrained(folder)
+        return folder
+
+    return write

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The NumPy reference: against transformers' blocks, and by its own laws."""
+
+import numpy as np
+import pytest
+
+from moec import reference as R
+
+NAN, INF = np.nan, np.inf
+
+
+@pytest.mark.parametrize("family", ["olmoe", "mixtral", "qwen3_moe"])
+def test_block_of_transformers(family, tiny_model):
+    """route and expert_ffn compute what the family's own block computes."""
+    torch = pytest.importorskip("torch")
+    model = tiny_model(family)
+    block = model.model.layers[-1].mlp
+    x = torch.randn(33, model.config.hidden_size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = block(x[None])[0].numpy()
+    router = block.gate.weight.detach().numpy()
+    gate, up = block.experts.gate_up_proj.detach().chunk(2, dim=1)
+    down = block.experts.down_proj.detach()
+    norm = "sum" if family == "mixtral" or model.config.norm_topk_prob else None
+    indices, weights = R.route(R.grouped_matmul(x.numpy(), router), model.config.num_experts_per_tok, norm)
+    y = R.expert_ffn(x.numpy(), indices, weights, gate.numpy(), up.numpy(), down.numpy())
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
+def test_score():
+    scores = R.score(np.array([[0, np.log(3)], [-1e30, -1e30], [-INF, 5]], np.float32))
+    np.testing.assert_allclose(scores, [[0.25, 0.75], [0.5, 0.5], [0, 1]], rtol=1e-7)
+    assert np.isnan(R.score(np.array([[1, NAN]]))).all()
+
+
+def test_select():
+    key = np.array([[1, 3, 3, 2], [NAN, 0, NAN, -INF], [NAN, NAN, NAN, NAN], [0.0, -0.0, 0.0, -0.0]])
+    expected = [[1, 2, 3], [1, 3, 0], [0, 1, 2], [0, 1, 2]]
+    np.testing.assert_array_equal(R.select(key, 3), expected)
+
+
+def test_weigh():
+    scores, indices = np.array([[0.5, 0.3, 0.2]]), np.array([[2, 0], [1, -1]])
+    scores = np.repeat(scores, 2, axis=0)
+    np.testing.assert_allclose(R.weigh(scores, indices), [[0.2, 0.5], [0.3, 0]], rtol=1e-7)
+    np.testing.assert_allclose(R.weigh(scores, indices, "sum"), [[2 / 7, 5 / 7], [1, 0]], rtol=1e-7)
+
+
+def test_assign():
+    row, perm, offsets = R.assign(np.array([[2, 0], [0, -1], [2, 2]]), 4)
+    np.testing.assert_array_equal(offsets, [0, 2, 2, 5, 5])
+    np.testing.assert_array_equal(perm, [1, 2, 0, 4, 5, -1])
+    np.testing.assert_array_equal(row, [[2, 0], [1, -1], [3, 4]])
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 17])
+def test_dispatch_and_combine_are_inverse(tokens):
+    random = np.random.default_rng(0)
+    x = random.standard_normal((tokens, 5))
+    indices = random.integers(-1, 6, (tokens, 3))
+    row, perm, offsets = R.assign(indices, 6)
+    back = R.combine(R.dispatch(x, perm, 3), row, np.ones((tokens, 3)))
+    np.testing.assert_allclose(back, x * (indices >= 0).sum(1, keepdims=True), rtol=1e-6)
+    assert offsets[-1] == (indices >= 0).sum()
+
+
+def test_glu():
+    gate, up = np.array([[0, 1, -1000, 1000]]), np.array([[3, 2, 5, 2]])
+    np.testing.assert_allclose(R.glu(gate, up), [[0, 2 / (1 + np.exp(-1)), 0, 2000]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_attention(window):
+    """A ragged batch over a cache computes what torch computes for each whole sequence."""
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(0)
+    heads, kv, width, scale = 4, 2, 6, 0.4
+    lengths, past, slot = [7, 1, 5], np.array([0, 0, 2]), np.array([2, 0, 1])
+    sequences = [random.standard_normal((n, h, width)) for n in lengths for h in (heads, kv, kv)]
+    k_cache, v_cache = (np.full((2, 3, 8, kv, width), NAN) for _ in range(2))
+    first = np.array([0, 2])
+    for cache, values in ((k_cache, sequences[7]), (v_cache, sequences[8])):
+        R.cache_update(values[:2], first, [0], [1], cache, 1)
+    new = [s[past[i // 3] :] for i, s in enumerate(sequences)]
+    cu = np.cumsum([0, 7, 1, 3])
+    q, k, v = (np.concatenate(new[i::3]) for i in range(3))
+    R.cache_update(k, cu, past, slot, k_cache, 1)
+    R.cache_update(v, cu, past, slot, v_cache, 1)
+    result = R.attention(q, cu, past, slot, k_cache, v_cache, 1, scale, window)
+    for b, length in enumerate(lengths):
+        q, k, v = (torch.tensor(s).transpose(0, 1) for s in sequences[3 * b : 3 * b + 3])
+        distance = torch.arange(length)[:, None] - torch.arange(length)
+        mask = (distance >= 0) & (distance < (window or length))
+        whole = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask, scale=scale, enable_gqa=True)
+        np.testing.assert_allclose(result[cu[b] : cu[b + 1]], whole.transpose(0, 1)[past[b] :], rtol=1e-5, atol=1e-6)
+
+
+def test_pack_f32():
+    weight = np.random.default_rng(0).standard_normal((3, 70, 45)).astype(np.float32)
+    packed = R.pack(weight)
+    assert packed.shape == (3, 3, 45, 32)
+    np.testing.assert_array_equal(packed[1, 1], weight[1, 32:64].T)
+    np.testing.assert_array_equal(packed[2, 2, :, :6], weight[2, 64:].T)
+    assert not packed[:, 2, :, 6:].any()
+
+
+def test_pack_bf16():
+    weight = np.arange(70 * 45, dtype=np.uint16).reshape(70, 45) + 1
+    packed = R.pack(weight)
+    assert packed.shape == (3, 2, 2, 16, 16, 2)
+    for p, b, h, q, c, i in np.ndindex(packed.shape):
+        row, column = 32 * p + 16 * h + c, 32 * b + 2 * q + i
+        assert packed[p, b, h, q, c, i] == (weight[row, column] if row < 70 and column < 45 else 0)
+
+
+def test_pack_interleaved():
+    gate, up = np.random.default_rng(0).standard_normal((2, 5, 23, 9)).astype(np.float32)
+    packed = R.pack(gate, up)
+    assert packed.shape == (5, 2, 9, 32)
+    np.testing.assert_array_equal(packed[3, 0, :, :16], gate[3, :16].T)
+    np.testing.assert_array_equal(packed[3, 1, :, 16:23], up[3, 16:].T)
+    assert not packed[:, 1, :, 7:16].any()
+    assert not packed[:, 1, :, 23:].any()
+
+
+def test_imports_nothing_of_ours():
+    import ast
+    from pathlib import Path
+
+    for path in Path(R.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module in ("__future__", "numpy") or node.module.startswith("moec.reference")
