@@ -11,7 +11,8 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
   // CHECK:      memref.alloc() : memref<6xi32>
   // Rows of tokens are packed.
   // CHECK:      scf.parallel
-  // CHECK:        %[[SLOT:.*]] = memref.load %[[SORTED]]
+  // CHECK:      scf.for
+  // CHECK:        %[[SLOT:.*]] = memref.load %[[SORTED]][
   // CHECK:        %[[I:.*]] = arith.index_cast %[[SLOT]]
   // CHECK:        %[[TOKEN:.*]] = arith.divui %[[I]], %c2
   // CHECK:        vector.transfer_read %[[X]][%[[TOKEN]],
