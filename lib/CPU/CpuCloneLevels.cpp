@@ -4,6 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Levels.h"
+
 #include "moe/CPU/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -18,28 +20,6 @@ namespace mlir::moe {
 
 using namespace mlir;
 using namespace mlir::moe;
-
-namespace {
-/// An x86-64 micro-architecture level, and the features that a loader checks.
-struct Level {
-  StringLiteral isa;
-  StringLiteral cpu;
-  ArrayRef<StringRef> features;
-};
-} // namespace
-
-static constexpr StringRef v3Features[] = {"avx2", "bmi2", "f16c", "fma"};
-static constexpr StringRef v4Features[] = {"avx2",     "bmi2",     "f16c",
-                                           "fma",      "avx512f",  "avx512bw",
-                                           "avx512cd", "avx512dq", "avx512vl"};
-static constexpr Level knownLevels[] = {{"v3", "x86-64-v3", v3Features},
-                                        {"v4", "x86-64-v4", v4Features}};
-
-static const Level *findLevel(StringRef isa) {
-  const Level *level = llvm::find_if(
-      knownLevels, [&](const Level &known) { return known.isa == isa; });
-  return level == std::end(knownLevels) ? nullptr : level;
-}
 
 /// Inserts `F.<isa>` before `function`.
 static void cloneFor(const Level &level, func::FuncOp function) {

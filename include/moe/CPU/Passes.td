@@ -83,6 +83,38 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
     Statistic<"numClones", "num-clones", "functions cloned">];
 }
 
+class CpuLoweringPass<string name> : Pass<name> {
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect"];
+}
+
+def CpuLowerExpertFfnPass : CpuLoweringPass<"moe-cpu-lower-expert-ffn"> {
+  let summary = "make parallel loops over panel kernels of packed moe.expert_ffn";
+  let description = [{
+    Sorts the slots by expert, packs the rows of each expert in tiles, multiplies them with gate and up and activates,
+    multiplies with down, and adds the rows of each token in slot order. Each step but the first is one `scf.parallel`.
+
+    Precondition: form *buffers*, functions with `moe.isa`. Postcondition: no packed `moe.expert_ffn`. Buffers are
+    `memref.alloc` whose sizes follow from the op's extents, beside the op.
+
+    Contract class R, and batch-invariant: a row's bits depend on nothing but the row, because each sum has one
+    accumulator over the whole range in ascending order, and slots are added in order.
+  }];
+}
+
+def CpuLowerGroupedMatmulPass : CpuLoweringPass<"moe-cpu-lower-grouped-matmul"> {
+  let summary = "make parallel loops over panel kernels of packed moe.grouped_matmul";
+  let description = [{
+    Packs the rows in tiles and multiplies blocks of rows with chunks of columns, each step one `scf.parallel`.
+
+    Precondition: form *buffers*, functions with `moe.isa`. Postcondition: no packed `moe.grouped_matmul`. Buffers are
+    `memref.alloc` whose sizes follow from the op's extents, beside the op.
+
+    Contract class R, and batch-invariant, as `--moe-cpu-lower-expert-ffn`.
+  }];
+}
+
 //===----------------------------------------------------------------------===//
 // On loops
 //===----------------------------------------------------------------------===//
@@ -107,6 +139,48 @@ def CpuBindThreadsPass : Pass<"moe-cpu-bind-threads", "::mlir::func::FuncOp"> {
     Contract class B: no result depends on the number of threads.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
+def CpuExpandExpPass : Pass<"moe-cpu-expand-exp"> {
+  let summary = "compute math.exp of f32 with fused multiply-adds instead of calls";
+  let description = [{
+    LLVM calls `expf` once per element of a vector. Here `math.exp` of an f32 or a vector of f32 becomes 14 vector
+    operations: reduction by multiples of ln 2, a polynomial of degree 6, and the exponent added to the bits.
+
+    Postcondition: no `math.exp` of f32.
+
+    Contract class E: within 1 unit in the last place; results below the smallest normal number are 0; infinity above
+    the largest; NaN of NaN. The same bits for a scalar and for vectors of any width.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels"> {
+  let summary = "make of each moe.panel_matmul a loop over K with its accumulators in registers";
+  let description = [{
+    ```mlir
+    %acc = moe.panel_matmul %rows, %panels : memref<160x2xf32>, memref<1x160x32xf32> -> vector<1x2x2x16xf32>
+    %v = vector.extract %acc[0, 1, 0] : vector<16xf32> from vector<1x2x2x16xf32>
+    ```
+    becomes
+    ```mlir
+    %sums:4 = scf.for %k = %c0 to %c160 step %c1 iter_args(%s00 = %zero, %s01 = %zero, %s10 = %zero, %s11 = %zero) {
+      %w0 = vector.load %panels[%c0, %k, %c0] : memref<1x160x32xf32>, vector<16xf32>
+      %w1 = vector.load %panels[%c0, %k, %c16] : memref<1x160x32xf32>, vector<16xf32>
+      %x0 = memref.load %rows[%k, %c0] : memref<160x2xf32>
+      %a0 = vector.broadcast %x0 : f32 to vector<16xf32>
+      %t00 = vector.fma %a0, %w0, %s00 : vector<16xf32>
+      ...
+    }
+    ```
+    and `%v` is `%sums#2`.
+
+    Postcondition: no `moe.panel_matmul`. Uses registers of the width that the op's type has.
+
+    Contract class B: the accumulators and their order are those that the op defines.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::ub::UBDialect", "::mlir::vector::VectorDialect"];
 }
 
 #endif // MOE_CPU_PASSES_TD

@@ -379,6 +379,39 @@ def MoE_CacheUpdateOp : MoE_Op<"cache_update", [
 }
 
 //===----------------------------------------------------------------------===//
+// In the form *loops*
+//===----------------------------------------------------------------------===//
+
+def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
+  let summary = "multiplies a tile of rows by panels of a packed weight, in registers";
+  let description = [{
+    `rows [K,m]` holds `m` rows side by side, so that one step over `k` reads `m` neighbours. `panels` are `P` panels of
+    32 columns as `moe.parameter ... pack of` makes them. The result stays in registers of `W` lanes,
+    `vector<P x m x 32/W x W>`: element `[p,i,c,l]` is `sum_k rows[k,i] * w[p,k,W*c+l]`.
+
+    Each element has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending. So its
+    bits do not depend on `m`, `P` and `W`.
+
+    - `panel_matmul_c1`: rows are `[K,m]`, static.
+    - `panel_matmul_c2`: panels are `[P]` packed panels for `K` rows: f32 `[P,K,32]`, bf16 `[P,ceil(K/32),2,16,16,2]`.
+    - `panel_matmul_c3`: the result is `[P,m,32/W,W]`.
+
+    Lifespan: created where `--moe-cpu-lower-expert-ffn` and `--moe-cpu-lower-grouped-matmul` lower products; lowered by
+    `--moe-cpu-lower-panels`.
+
+    ```mlir
+    %acc = moe.panel_matmul %rows, %panels : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
+    ```
+  }];
+  let arguments = (ins Arg<MemRefRankOf<[F32], [2]>, "", [MemRead]>:$rows,
+                   Arg<MemRefRankOf<[F32, BF16], [3, 6]>, "", [MemRead]>:$panels);
+  let results = (outs VectorOfRankAndType<[4], [F32]>:$result);
+  let assemblyFormat =
+      "$rows `,` $panels attr-dict `:` type($rows) `,` type($panels) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
 // Parameters
 //===----------------------------------------------------------------------===//
 

@@ -1,0 +1,229 @@
+//===- CpuLowerExpertFfn.cpp - Packed expert_ffn becomes panel kernels ----===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// 1. Sort the slots by expert (a counting sort) and cut them into blocks.
+// 2. Pack the rows of their tokens.
+// 3. Multiply with gate and up, which share a panel; the activation is applied
+//    in registers and its result written as packed rows.
+// 4. Multiply with down; slot t*k+j has a row of its own.
+// 5. Add the rows of each token in slot order.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Loops.h"
+#include "RowBlocks.h"
+
+#include "moe/CPU/Passes.h"
+
+namespace mlir::moe {
+#define GEN_PASS_DEF_CPULOWEREXPERTFFNPASS
+#include "moe/CPU/Passes.h.inc"
+} // namespace mlir::moe
+
+#define DEBUG_TYPE "moe-cpu-lower-expert-ffn"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+/// Columns of a work item of the last step.
+static constexpr int64_t kCombineColumns = 512;
+
+/// Calls `body` with each slot that has an expert.
+static void forEachSlot(
+    ImplicitLocOpBuilder &b, Value idx,
+    function_ref<void(ImplicitLocOpBuilder &b, Value slot, Value expert)>
+        body) {
+  Value topK = dim(b, idx, 1);
+  forEach(b, dim(b, idx, 0), [&](ImplicitLocOpBuilder &b, Value token) {
+    forEach(b, topK, [&](ImplicitLocOpBuilder &b, Value j) {
+      Value expert = load(b, idx, {token, j});
+      Value chosen = arith::CmpIOp::create(b, arith::CmpIPredicate::sge, expert,
+                                           constantI32(b, 0));
+      branch(b, chosen, [&](ImplicitLocOpBuilder &b) {
+        body(b, add(b, mul(b, token, topK), j), toIndex(b, expert));
+      });
+    });
+  });
+}
+
+/// Adds `amount` to `counters[i]`; returns the value before.
+static Value fetchAdd(ImplicitLocOpBuilder &b, Value counters, Value i,
+                      Value amount) {
+  Value old = load(b, counters, i);
+  store(b, arith::AddIOp::create(b, old, amount), counters, i);
+  return old;
+}
+
+/// Sorts the slots by expert into `sorted`. Returns where each expert's slots
+/// begin and, last, where all end.
+static Value sortSlots(ImplicitLocOpBuilder &b, Value idx, int64_t experts,
+                       Value sorted) {
+  // Counts are made two places to the right, so that sums over them are, one
+  // place to the right, where each expert begins. Filling moves that to where
+  // it ends, which is where the next one begins.
+  Value offsets = alloc(b, {experts + 2}, b.getI32Type());
+  Value zero = constantI32(b, 0), one = constantI32(b, 1);
+  Value size = constantIndex(b, experts + 2);
+  forEach(b, size, [&](ImplicitLocOpBuilder &b, Value i) {
+    store(b, zero, offsets, i);
+  });
+  forEachSlot(b, idx, [&](ImplicitLocOpBuilder &b, Value, Value expert) {
+    fetchAdd(b, offsets, add(b, expert, 2), one);
+  });
+  forEach(b, constantIndex(b, 1), size, 1,
+          [&](ImplicitLocOpBuilder &b, Value i) {
+            Value before = load(b, offsets, sub(b, i, constantIndex(b, 1)));
+            fetchAdd(b, offsets, i, before);
+          });
+  forEachSlot(b, idx, [&](ImplicitLocOpBuilder &b, Value slot, Value expert) {
+    Value at = fetchAdd(b, offsets, add(b, expert, 1), one);
+    store(b, toI32(b, slot), sorted, toIndex(b, at));
+  });
+  return offsets;
+}
+
+/// silu(gate) * up
+static Value swiglu(ImplicitLocOpBuilder &b, Value gate, Value up) {
+  Value one = arith::ConstantOp::create(
+      b, DenseElementsAttr::get(cast<VectorType>(gate.getType()), 1.0f));
+  Value power = math::ExpOp::create(b, arith::NegFOp::create(b, gate));
+  Value silu =
+      arith::DivFOp::create(b, gate, arith::AddFOp::create(b, one, power));
+  return arith::MulFOp::create(b, silu, up);
+}
+
+/// The activated products with gate and up, whose columns are the halves of
+/// each panel, as packed rows.
+static PackedRows multiplyGateUp(ImplicitLocOpBuilder &b, const Level &level,
+                                 const RowBlocks &blocks, PackedRows x,
+                                 Value gateUp) {
+  int64_t half = kPanelColumns / 2;
+  int64_t panels = cast<MemRefType>(gateUp.getType()).getDimSize(1);
+  PackedRows hidden = blocks.allocatePacked(b, panels * half);
+  auto maskType = VectorType::get({level.lanes}, b.getI1Type());
+  blocks.multiply(
+      b, x, gateUp, [&](ImplicitLocOpBuilder &b, const RowOfPanel &row) {
+        ArrayRef<Value> gate = row.columns, up = gate;
+        gate = gate.take_front(gate.size() / 2);
+        up = up.drop_front(gate.size());
+        Value all = arith::ConstantOp::create(
+            b, DenseElementsAttr::get(maskType, true));
+        Value apart = laneOffsets(b, level.lanes, constantIndex(b, row.tile));
+        Value at = add(b, mul(b, row.tileBegin, hidden.length), row.rowInTile);
+        for (auto [i, g, u] : llvm::enumerate(gate, up)) {
+          Value column = add(b, mul(b, row.panel, half), i * level.lanes);
+          vector::ScatterOp::create(b, Type(), hidden.buffer,
+                                    add(b, at, mul(b, column, row.tile)), apart,
+                                    all, swiglu(b, g, u));
+        }
+      });
+  return hidden;
+}
+
+/// out[t] = sum_j weights[t,j] * rows[t*k+j], in the order of j, without the
+/// slots that have no expert.
+static void combine(ImplicitLocOpBuilder &b, const Level &level, Value rows,
+                    Value idx, Value weights, Value out) {
+  int64_t columns = cast<MemRefType>(out.getType()).getDimSize(1);
+  int64_t chunks = llvm::divideCeil(columns, kCombineColumns);
+  Value tokens = dim(b, idx, 0), topK = dim(b, idx, 1);
+  auto f32s = VectorType::get({level.lanes}, b.getF32Type());
+  bool whole = columns % level.lanes == 0;
+
+  auto addSlots = [&](ImplicitLocOpBuilder &b, Value token, Value column) {
+    Value zeros = arith::ConstantOp::create(b, b.getZeroAttr(f32s));
+    auto sum = forLoop(b, constantIndex(b, 0), topK, zeros,
+                       [&](ImplicitLocOpBuilder &b, Value j,
+                           ValueRange sum) -> SmallVector<Value> {
+                         Value chosen = arith::CmpIOp::create(
+                             b, arith::CmpIPredicate::sge,
+                             load(b, idx, {token, j}), constantI32(b, 0));
+                         Value slot = add(b, mul(b, token, topK), j);
+                         auto added = scf::IfOp::create(
+                             b, chosen,
+                             [&](OpBuilder &nested, Location loc) {
+                               ImplicitLocOpBuilder b(loc, nested);
+                               Value values = vector::TransferReadOp::create(
+                                   b, f32s, rows, ValueRange{slot, column},
+                                   constantF32(b, 0), ArrayRef<bool>{whole});
+                               Value weight = vector::BroadcastOp::create(
+                                   b, f32s, load(b, weights, {token, j}));
+                               Value next = vector::FMAOp::create(
+                                   b, weight, values, sum.front());
+                               scf::YieldOp::create(b, next);
+                             },
+                             [&](OpBuilder &nested, Location loc) {
+                               scf::YieldOp::create(nested, loc, sum);
+                             });
+                         return {added.getResult(0)};
+                       });
+    vector::TransferWriteOp::create(b, sum.getResult(0), out,
+                                    ValueRange{token, column},
+                                    ArrayRef<bool>{whole});
+  };
+  forEachInParallel(
+      b, mul(b, tokens, chunks), [&](ImplicitLocOpBuilder &b, Value item) {
+        Value token = div(b, item, chunks);
+        Value begin = mul(b, rem(b, item, chunks), kCombineColumns);
+        Value end = min(b, add(b, begin, kCombineColumns), columns);
+        forEach(b, begin, end, level.lanes,
+                [&](ImplicitLocOpBuilder &b, Value column) {
+                  addSlots(b, token, column);
+                });
+      });
+}
+
+static LogicalResult lower(ExpertFfnOp op) {
+  const Level *level = getLevel(op);
+  if (!level)
+    return failure();
+  OpBuilder builder(op);
+  ImplicitLocOpBuilder b(op.getLoc(), builder);
+  Value idx = op.getIdx(), gateUp = op.getWeights()[0];
+  Value down = op.getWeights()[1], out = op.getInit();
+  int64_t experts = op.getNumExperts();
+  Value topK = dim(b, idx, 1);
+  Value numSlots = mul(b, dim(b, idx, 0), topK);
+
+  Value sorted = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), numSlots);
+  Value offsets = sortSlots(b, idx, experts, sorted);
+  RowBlocks blocks = RowBlocks::grouped(b, *level, offsets, experts, numSlots);
+  auto slotAt = [&](ImplicitLocOpBuilder &b, Value position) {
+    return toIndex(b, load(b, sorted, position));
+  };
+  PackedRows x =
+      blocks.pack(b, op.getX(), [&](ImplicitLocOpBuilder &b, Value position) {
+        return div(b, slotAt(b, position), topK);
+      });
+  PackedRows hidden = multiplyGateUp(b, *level, blocks, x, gateUp);
+  int64_t columns = cast<MemRefType>(out.getType()).getDimSize(1);
+  Value rows =
+      alloc(b, {ShapedType::kDynamic, columns}, b.getF32Type(), numSlots);
+  blocks.multiply(b, hidden, down,
+                  [&](ImplicitLocOpBuilder &b, const RowOfPanel &row) {
+                    storeColumns(b, row.columns, rows, slotAt(b, row.position),
+                                 mul(b, row.panel, kPanelColumns));
+                  });
+  combine(b, *level, rows, idx, op.getSlotWeights(), out);
+  op.erase();
+  return success();
+}
+
+namespace {
+
+struct CpuLowerExpertFfnPass final
+    : moe::impl::CpuLowerExpertFfnPassBase<CpuLowerExpertFfnPass> {
+  void runOnOperation() override {
+    SmallVector<ExpertFfnOp> ops;
+    getOperation()->walk([&](ExpertFfnOp op) {
+      if (op.getPacked() && !op.getResult())
+        ops.push_back(op);
+    });
+    for (ExpertFfnOp op : ops)
+      if (failed(lower(op)))
+        return signalPassFailure();
+  }
+};
+
+} // namespace

@@ -1,0 +1,43 @@
+//===- Levels.h - ISA levels of x86-64 --------------------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What a level is to the loader, to LLVM and to the kernels.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_LIB_CPU_LEVELS_H
+#define MOE_LIB_CPU_LEVELS_H
+
+#include "mlir/IR/Operation.h"
+
+namespace mlir::moe {
+
+struct Level {
+  /// The name in `moe.isa` and `moe.levels`.
+  StringRef isa;
+  /// `target_cpu`.
+  StringRef cpu;
+  /// What the loader checks, and `target_features`.
+  ArrayRef<StringRef> features;
+  /// Lanes of f32 in a vector register.
+  int64_t lanes;
+  /// Vector registers.
+  int64_t registers;
+  /// Numbers of rows for which there is a panel kernel, ascending. The last
+  /// fills the registers.
+  ArrayRef<int64_t> tiles;
+
+  int64_t maxTile() const { return tiles.back(); }
+};
+
+/// The level called `isa`, or null.
+const Level *findLevel(StringRef isa);
+
+/// The level that `op` is compiled for, as `moe.isa` of its function says; null
+/// with a diagnostic if there is none.
+const Level *getLevel(Operation *op);
+
+} // namespace mlir::moe
+
+#endif // MOE_LIB_CPU_LEVELS_H
