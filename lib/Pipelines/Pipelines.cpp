@@ -40,9 +40,12 @@ static void addBufferization(OpPassManager &pm) {
 }
 
 /// Form *buffers* to *loops*.
-static void addLoops(OpPassManager &pm) {
-  pm.addNestedPass<func::FuncOp>(createLowerAttentionPass());
+static void addLoops(OpPassManager &pm, const CompileOptions &options) {
+  pm.addNestedPass<func::FuncOp>(options.fuse ? createCpuLowerAttentionPass()
+                                              : createLowerAttentionPass());
   pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+  if (options.fuse)
+    pm.addNestedPass<func::FuncOp>(createCpuExpandExpPass());
 }
 
 /// Form *loops* to *target*.
@@ -52,10 +55,12 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createLowerWorkspacePass());
   pm.addPass(createConvertSCFToOpenMPPass());
+  pm.addNestedPass<func::FuncOp>(createCpuHoistScratchPass());
   pm.addNestedPass<func::FuncOp>(createCpuBindThreadsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertVectorToLLVMPass());
   // libm first, except for what it does not have.
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
@@ -80,7 +85,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(verify(Form::Buffers));
   pm.addPass(createCpuCloneLevelsPass(
       CpuCloneLevelsPassOptions{{options.isa.begin(), options.isa.end()}}));
-  addLoops(pm);
+  addLoops(pm, options);
   pm.addPass(verify(Form::Loops));
   addLLVM(pm);
   pm.addPass(verify(Form::Target));
