@@ -32,7 +32,9 @@ const Level *mlir::moe::findLevel(StringRef isa) {
 }
 
 const Level *mlir::moe::getLevel(Operation *op) {
-  auto function = op->getParentOfType<FunctionOpInterface>();
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  if (!function)
+    function = op->getParentOfType<FunctionOpInterface>();
   auto isa = function->getAttrOfType<StringAttr>(kIsaAttr);
   const Level *level = isa ? findLevel(isa) : nullptr;
   if (!level)

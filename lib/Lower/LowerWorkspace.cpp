@@ -53,6 +53,40 @@ struct Slot {
 
 } // namespace
 
+static Value materialize(OpBuilder &b, Value value, IRMapping &mapping);
+
+/// The extent of dimension `dim` of `buffer`, computed from entry arguments;
+/// null if it cannot be.
+static Value materializeExtent(OpBuilder &b, Value buffer, int64_t dim,
+                               IRMapping &mapping) {
+  Location loc = buffer.getLoc();
+  auto type = cast<MemRefType>(buffer.getType());
+  if (!type.isDynamicDim(dim))
+    return arith::ConstantIndexOp::create(b, loc, type.getDimSize(dim));
+  if (isa<BlockArgument>(buffer)) {
+    Value arg = mapping.lookupOrNull(buffer);
+    return arg ? b.createOrFold<memref::DimOp>(loc, arg, dim) : Value();
+  }
+  Operation *op = buffer.getDefiningOp();
+  if (auto alloc = dyn_cast<memref::AllocOp>(op))
+    return materialize(b, alloc.getDynamicSizes()[type.getDynamicDimIndex(dim)],
+                       mapping);
+  if (auto cast = dyn_cast<memref::CastOp>(op))
+    return materializeExtent(b, cast.getSource(), dim, mapping);
+  auto collapse = dyn_cast<memref::CollapseShapeOp>(op);
+  if (!collapse)
+    return {};
+  Value product;
+  for (int64_t source : collapse.getReassociationIndices()[dim]) {
+    Value extent = materializeExtent(b, collapse.getSrc(), source, mapping);
+    if (!extent)
+      return {};
+    product = product ? b.createOrFold<arith::MulIOp>(loc, product, extent)
+                      : extent;
+  }
+  return product;
+}
+
 /// Clones the computation of `value` from entry arguments to the insertion
 /// point; null if it is not one.
 static Value materialize(OpBuilder &b, Value value, IRMapping &mapping) {
@@ -61,24 +95,20 @@ static Value materialize(OpBuilder &b, Value value, IRMapping &mapping) {
   Operation *op = value.getDefiningOp();
   if (!op)
     return {};
+  Value result;
   if (auto dim = dyn_cast<memref::DimOp>(op)) {
-    auto alloc = dim.getSource().getDefiningOp<memref::AllocOp>();
-    std::optional<int64_t> index = dim.getConstantIndex();
-    if (alloc && index) {
-      Value size = alloc.getDynamicSizes()[alloc.getType().getDynamicDimIndex(
-          *index)];
-      Value result = materialize(b, size, mapping);
-      mapping.map(value, result);
-      return result;
-    }
-  } else if (!isPure(op) || op->getNumRegions() != 0) {
-    return {};
+    if (std::optional<int64_t> index = dim.getConstantIndex())
+      result = materializeExtent(b, dim.getSource(), *index, mapping);
+  } else if (isPure(op) && op->getNumRegions() == 0) {
+    for (Value operand : op->getOperands())
+      if (!materialize(b, operand, mapping))
+        return {};
+    result = b.clone(*op, mapping)
+                 ->getResult(cast<OpResult>(value).getResultNumber());
   }
-  for (Value operand : op->getOperands())
-    if (!materialize(b, operand, mapping))
-      return {};
-  return b.clone(*op, mapping)
-      ->getResult(cast<OpResult>(value).getResultNumber());
+  if (result)
+    mapping.map(value, result);
+  return result;
 }
 
 /// Computes all sizes at the top of the entry, equal ones once.

@@ -7,6 +7,7 @@
 #include "moe/Pipelines/Pipelines.h"
 
 #include "moe/CPU/Passes.h"
+#include "moe/Fuse/Passes.h"
 #include "moe/Lower/Passes.h"
 #include "moe/Verify/Passes.h"
 
@@ -25,6 +26,15 @@ static std::unique_ptr<Pass> verify(Form form) {
   return createVerifyFormPass(VerifyFormPassOptions{form});
 }
 
+/// Form *graph* to *fused*.
+static void addFusion(OpPassManager &pm) {
+  pm.addPass(createFuseRoutePass());
+  pm.addPass(createFuseExpertFfnPass());
+  pm.addPass(createLinalgElementwiseOpFusionPass());
+  pm.addPass(createCpuPackWeightsPass());
+  pm.addPass(verify(Form::Fused));
+}
+
 /// Form *graph* (or *fused*) to *buffers*.
 static void addBufferization(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createLowerCompositesPass());
@@ -41,17 +51,28 @@ static void addBufferization(OpPassManager &pm) {
 
 /// Form *buffers* to *loops*.
 static void addLoops(OpPassManager &pm, const CompileOptions &options) {
+  pm.addPass(createCpuCloneLevelsPass(
+      CpuCloneLevelsPassOptions{{options.isa.begin(), options.isa.end()}}));
+  if (options.fuse) {
+    pm.addPass(createCpuLowerExpertFfnPass());
+    pm.addPass(createCpuLowerGroupedMatmulPass());
+    pm.addNestedPass<func::FuncOp>(createCpuVectorizePass());
+  }
   pm.addNestedPass<func::FuncOp>(options.fuse ? createCpuLowerAttentionPass()
                                               : createLowerAttentionPass());
   pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
-  if (options.fuse)
-    pm.addNestedPass<func::FuncOp>(createCpuExpandExpPass());
+  if (options.fuse) {
+    pm.addPass(createCpuLowerPanelsPass());
+    pm.addPass(createCpuExpandExpPass());
+  }
 }
 
 /// Form *loops* to *target*.
 static void addLLVM(OpPassManager &pm) {
   pm.addPass(createLoopInvariantCodeMotionPass());
   pm.addPass(createLowerCallPass());
+  // Sizes of buffers must lead to the entry's arguments, not to other buffers.
+  pm.addPass(memref::createResolveShapedTypeResultDimsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createLowerWorkspacePass());
   pm.addPass(createConvertSCFToOpenMPPass());
@@ -59,6 +80,9 @@ static void addLLVM(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createCpuBindThreadsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
+  // Before scf: the scopes around the bodies of parallel loops must go while
+  // what they hold is one block.
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
   // libm first, except for what it does not have.
@@ -66,7 +90,6 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(createConvertMathToLibmPass());
   pm.addPass(createConvertIndexToLLVMPass());
   pm.addPass(createArithToLLVMConversionPass());
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
   pm.addPass(createConvertFuncToLLVMPass());
   pm.addPass(createConvertControlFlowToLLVMPass());
   pm.addPass(createConvertOpenMPToLLVMPass());
@@ -76,6 +99,8 @@ static void addLLVM(OpPassManager &pm) {
 void mlir::moe::buildCompilePipeline(OpPassManager &pm,
                                      const CompileOptions &options) {
   pm.addPass(verify(Form::Graph));
+  if (options.fuse)
+    addFusion(pm);
   // Every layer function has one call: inlining makes one function of an entry
   // and does not make the module longer.
   pm.addPass(createInlinerPass());
@@ -83,8 +108,6 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(createLowerEntriesPass());
   addBufferization(pm);
   pm.addPass(verify(Form::Buffers));
-  pm.addPass(createCpuCloneLevelsPass(
-      CpuCloneLevelsPassOptions{{options.isa.begin(), options.isa.end()}}));
   addLoops(pm, options);
   pm.addPass(verify(Form::Loops));
   addLLVM(pm);

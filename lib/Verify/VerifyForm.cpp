@@ -72,7 +72,8 @@ static Reason notBuffers(Operation *op) {
 static Reason notLoops(Operation *op) {
   if (isMoE(op) && !isa<ParameterOp, LoadParameterOp>(op))
     return "expected it to be lowered";
-  if (isa_and_nonnull<linalg::LinalgDialect>(op->getDialect()))
+  if (isa_and_nonnull<linalg::LinalgDialect>(op->getDialect()) &&
+      !isa<linalg::YieldOp>(op))
     return "expected it to be lowered";
   return notBuffers(op);
 }

@@ -133,6 +133,37 @@ def CpuLowerGroupedMatmulPass : CpuLoweringPass<"moe-cpu-lower-grouped-matmul"> 
   }];
 }
 
+def CpuVectorizePass : Pass<"moe-cpu-vectorize", "::mlir::func::FuncOp"> {
+  let summary = "write row-wise linalg ops as loops around vector code";
+  let description = [{
+    ```mlir
+    linalg.generic {indexing_maps = [(n, d) -> (n, d), (n, d) -> (n), (n, d) -> (n, d)], ...}
+        ins(%x, %scale : memref<?x160xf32>, memref<?xf32>) outs(%y : memref<?x160xf32>) { ... arith.mulf ... }
+    ```
+    becomes
+    ```mlir
+    scf.for %n = ... { // or scf.parallel, where there are many rows
+      scf.for %d = %c0 to %c160 step %c16 {
+        %v = vector.load %x[%n, %d] : memref<?x160xf32>, vector<16xf32>
+        %s = memref.load %scale[%n] : memref<?xf32>
+        ... arith.mulf ... : vector<16xf32>
+        vector.store ...
+    ```
+    The rest of a row is masked. Gathers of rows read vectors. A sum over the innermost dimension keeps one partial sum
+    per lane and adds the lanes in a fixed tree: its bits depend on the extent and the level only, never on the number of
+    rows or threads.
+
+    Precondition: form *buffers*, after `--moe-cpu-clone-levels`. Declines ops whose innermost extent is dynamic or
+    whose operands are not contiguous in it; they stay for `--convert-linalg-to-loops`.
+
+    Contract class R: sums are reassociated.
+  }];
+  let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+  let statistics = [
+    Statistic<"numVectorized", "num-vectorized", "linalg ops vectorised">,
+    Statistic<"numDeclined", "num-declined", "linalg ops left alone">];
+}
+
 //===----------------------------------------------------------------------===//
 // On loops
 //===----------------------------------------------------------------------===//

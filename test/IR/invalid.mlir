@@ -1,0 +1,310 @@
+// RUN: moe-opt %s -split-input-file -verify-diagnostics
+
+// One case for each label of a constraint in MoEOps.td, named after it.
+
+func.func @select_c1(%key: tensor<?x16xf32>) {
+  // expected-error @below {{'moe.select' op expected between 1 and 16 experts per token, got 17}}
+  %idx = moe.select %key top 17 : tensor<?x16xf32>
+  return
+}
+
+// -----
+
+func.func @select_c1_experts(%key: tensor<?x?xf32>) {
+  // expected-error @below {{'moe.select' op expected a static number of experts, got 'tensor<?x?xf32>'}}
+  %idx = moe.select %key top 4 : tensor<?x?xf32>
+  return
+}
+
+// -----
+
+func.func @weigh_c1(%s: tensor<3x16xf32>, %idx: tensor<5x4xi32>) {
+  // expected-error @below {{'moe.weigh' op expected indices for 3 tokens, got 5}}
+  %w = moe.weigh %s at %idx : tensor<3x16xf32>, tensor<5x4xi32>
+  return
+}
+
+// -----
+
+func.func @assign_c1(%idx: tensor<?x4xi32>) {
+  // expected-error @below {{'moe.assign' op expected at least 1 expert, got 0}}
+  %row, %perm, %offsets = moe.assign %idx into 0 : tensor<?x4xi32>
+  return
+}
+
+// -----
+
+func.func @dispatch_c1(%x: tensor<?x160xf32>, %perm: tensor<?xi32>) {
+  // expected-error @below {{'moe.dispatch' op expected at least 1 expert per token, got 0}}
+  %xs = moe.dispatch %x by %perm top 0 : tensor<?x160xf32>, tensor<?xi32>
+  return
+}
+
+// -----
+
+func.func @combine_c1(%ys: tensor<?x160xf32>, %row: tensor<?x4xi32>, %w: tensor<?x2xf32>) {
+  // expected-error @below {{'moe.combine' op expected weights of shape [?,4], got [?,2]}}
+  %y = moe.combine %ys, %row, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x2xf32>
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c1(%xs: tensor<?x160xf32>, %w: tensor<96x160xf32>, %offsets: tensor<17xi32>,
+                             %init: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected static weights [E,out,in], got [96,160]}}
+  %y = moe.grouped_matmul ins(%xs, %w : tensor<?x160xf32>, tensor<96x160xf32>) offsets(%offsets : tensor<17xi32>)
+         outs(%init : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c1_dense(%xs: tensor<?x160xf32>, %w: tensor<?x160xf32>, %init: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected static weights [out,in], got [?,160]}}
+  %y = moe.grouped_matmul ins(%xs, %w : tensor<?x160xf32>, tensor<?x160xf32>)
+         outs(%init : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c2(%xs: tensor<?x160xf32>, %w: tensor<160x96xf32>, %init: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected weights of [96,160], got [160,96]}}
+  %y = moe.grouped_matmul ins(%xs, %w : tensor<?x160xf32>, tensor<160x96xf32>)
+         outs(%init : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c3(%xs: tensor<?x160xf32>, %w: tensor<16x96x160xf32>, %offsets: tensor<16xi32>,
+                             %init: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected 17 offsets, got 16}}
+  %y = moe.grouped_matmul ins(%xs, %w : tensor<?x160xf32>, tensor<16x96x160xf32>) offsets(%offsets : tensor<16xi32>)
+         outs(%init : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c4(%xs: tensor<3x160xf32>, %w: tensor<96x160xf32>, %init: tensor<5x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected 3 rows in outs, got 5}}
+  %y = moe.grouped_matmul ins(%xs, %w : tensor<3x160xf32>, tensor<96x160xf32>)
+         outs(%init : tensor<5x96xf32>) -> tensor<5x96xf32>
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c5(%xs: memref<?x160xf32>, %w: memref<96x160xf32>, %init: memref<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected packed weights of shape [3,160,32], got [96,160]}}
+  moe.grouped_matmul packed ins(%xs, %w : memref<?x160xf32>, memref<96x160xf32>) outs(%init : memref<?x96xf32>)
+  return
+}
+
+// -----
+
+func.func @route_c1(%logits: memref<?x2xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>) {
+  // expected-error @below {{'moe.route' op expected between 1 and 2 experts per token, got 4}}
+  moe.route softmax ins(%logits : memref<?x2xf32>) outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  return
+}
+
+// -----
+
+func.func @route_c2(%logits: memref<3x16xf32>, %idx: memref<5x4xi32>, %w: memref<3x4xf32>) {
+  // expected-error @below {{'moe.route' op expected indices and weights of shape [3,4], got [5,4] and [3,4]}}
+  moe.route softmax ins(%logits : memref<3x16xf32>) outs(%idx, %w : memref<5x4xi32>, memref<3x4xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_c1(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                         %up: memref<16x96x160xf32>) {
+  // expected-error @below {{'moe.expert_ffn' op expected 3 weights, got 2}}
+  moe.expert_ffn swiglu ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %up : memref<16x96x160xf32>, memref<16x96x160xf32>) outs(%x : memref<?x160xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_c1_static(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                                %up: memref<16x?x160xf32>) {
+  // expected-error @below {{'moe.expert_ffn' op expected weights of static shape, got 'memref<16x?x160xf32>'}}
+  moe.expert_ffn swiglu ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %up, %up : memref<16x?x160xf32>, memref<16x?x160xf32>, memref<16x?x160xf32>)
+    outs(%x : memref<?x160xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_c2(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                         %up: memref<16x96x160xf32>) {
+  // expected-error @below {{'moe.expert_ffn' op expected down of shape [16,160,96], got [16,96,160]}}
+  moe.expert_ffn swiglu ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %up, %up : memref<16x96x160xf32>, memref<16x96x160xf32>, memref<16x96x160xf32>)
+    outs(%x : memref<?x160xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_c2_packed(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                                %up: memref<16x6x128x32xf32>, %down: memref<16x5x96x32xf32>) {
+  // expected-error @below {{'moe.expert_ffn' op expected gate and up of shape [16,6,160,32], got [16,6,128,32]}}
+  moe.expert_ffn swiglu packed ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %down : memref<16x6x128x32xf32>, memref<16x5x96x32xf32>) outs(%x : memref<?x160xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_c3(%x: memref<3x160xf32>, %idx: memref<3x4xi32>, %w: memref<3x2xf32>,
+                         %up: memref<16x96x160xf32>, %down: memref<16x160x96xf32>) {
+  // expected-error @below {{'moe.expert_ffn' op expected indices, weights and outs of 3 tokens, got [3,4], [3,2] and [3,160]}}
+  moe.expert_ffn swiglu ins(%x, %idx, %w : memref<3x160xf32>, memref<3x4xi32>, memref<3x2xf32>)
+    weights(%up, %up, %down : memref<16x96x160xf32>, memref<16x96x160xf32>, memref<16x160x96xf32>)
+    outs(%x : memref<3x160xf32>)
+  return
+}
+
+// -----
+
+func.func @attention_c1(%q: memref<?x6x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // expected-error @below {{'moe.attention' op expected a multiple of 4 query heads, got 6}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x6x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x6x40xf32>) {scale = 1.0 : f32}
+  return
+}
+
+// -----
+
+func.func @attention_c1_static(%q: memref<?x?x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // expected-error @below {{'moe.attention' op expected static heads and head size, got 'memref<?x?x40xf32>' and 'memref<4x?x?x4x40xf32>'}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x?x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x?x40xf32>) {scale = 1.0 : f32}
+  return
+}
+
+// -----
+
+func.func @attention_c1_size(%q: memref<?x4x32xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // expected-error @below {{'moe.attention' op expected caches of head size 32, got 40}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x32xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x4x32xf32>) {scale = 1.0 : f32}
+  return
+}
+
+// -----
+
+func.func @attention_c2(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index,
+                        %init: memref<?x8x40xf32>) {
+  // expected-error @below {{'moe.attention' op expected outs of the shape of the queries, [?,4,40], got [?,8,40]}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%init : memref<?x8x40xf32>) {scale = 1.0 : f32}
+  return
+}
+
+// -----
+
+func.func @attention_c3(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // expected-error @below {{'moe.attention' op expected a window of at least 1, got 0}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x4x40xf32>)
+    {scale = 1.0 : f32, window = 0 : i64}
+  return
+}
+
+// -----
+
+func.func @attention_c3_scale(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // expected-error @below {{'moe.attention' op expected a finite scale, got INF}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x4x40xf32>) {scale = 0x7F800000 : f32}
+  return
+}
+
+// -----
+
+func.func @cache_update_c1(%k: memref<?x4x32xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // expected-error @below {{'moe.cache_update' op expected rows of the cache's static [4,40], got [4,32]}}
+  moe.cache_update %k, %cu, %cu, %cu into %cache[%l]
+    : memref<?x4x32xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<4x?x?x4x40xf32>
+  return
+}
+
+// -----
+
+// expected-error @below {{'moe.parameter' op expected either `from` or `pack of`}}
+moe.parameter @parameter_c1 : tensor<4x4xf32>
+
+// -----
+
+// expected-error @below {{'moe.parameter' op expected a static shape, got 'tensor<?x4xf32>'}}
+moe.parameter @parameter_c2 : tensor<?x4xf32> from "w"
+
+// -----
+
+// expected-error @below {{'moe.parameter' op expected each of the placeholders {0}, {1}, ... once and at most as many as extents, got "layers.{1}.w"}}
+moe.parameter @parameter_c3 : tensor<2x4x4xf32> from "layers.{1}.w"
+
+// -----
+
+// expected-error @below {{'moe.parameter' op expected 1 lists of indices, got 2}}
+moe.parameter @parameter_c4 : tensor<2x4x4xf32> from "layers.{0}.w" at [[0, 3], [0, 1]]
+
+// -----
+
+// expected-error @below {{'moe.parameter' op expected a list of 2 integers for {0}, got [0, 3, 5]}}
+moe.parameter @parameter_c4_length : tensor<2x4x4xf32> from "layers.{0}.w" at [[0, 3, 5]]
+
+// -----
+
+// expected-error @below {{'moe.parameter' op expected one or two sources, got 0}}
+moe.parameter @parameter_c5 : tensor<1x4x32xf32> pack of []
+
+// -----
+
+// expected-error @below {{'moe.parameter' op expected a parameter, got @missing}}
+moe.parameter @parameter_c5_missing : tensor<1x4x32xf32> pack of [@missing]
+
+// -----
+
+moe.parameter @gate : tensor<4x4xf32> from "gate"
+moe.parameter @up : tensor<4x8xf32> from "up"
+// expected-error @below {{'moe.parameter' op expected sources of one type, got 'tensor<4x4xf32>' and 'tensor<4x8xf32>'}}
+moe.parameter @parameter_c5_types : tensor<1x4x32xf32> pack of [@gate, @up]
+
+// -----
+
+moe.parameter @vector : tensor<4xf32> from "vector"
+// expected-error @below {{'moe.parameter' op expected a matrix to pack, got 'tensor<4xf32>'}}
+moe.parameter @parameter_c5_matrix : tensor<1x4x32xf32> pack of [@vector]
+
+// -----
+
+moe.parameter @matrix : tensor<33x4xf32> from "matrix"
+// expected-error @below {{'moe.parameter' op expected the packed type 'tensor<2x4x32xf32>', got 'tensor<1x4x32xf32>'}}
+moe.parameter @parameter_c5_packed : tensor<1x4x32xf32> pack of [@matrix]
+
+// -----
+
+func.func @load_parameter_c1() {
+  // expected-error @below {{'moe.load_parameter' op expected a parameter, got @missing}}
+  %w = moe.load_parameter @missing : tensor<4x4xf32>
+  return
+}
+
+// -----
+
+moe.parameter @w : tensor<2x4x4xf32> from "layers.{0}.w"
+
+func.func @load_parameter_c1_slice(%l: index) {
+  // expected-error @below {{'moe.load_parameter' op expected a slice of 'tensor<2x4x4xf32>' after 1 indices, got 'tensor<2x4x4xf32>'}}
+  %w = moe.load_parameter @w[%l] : tensor<2x4x4xf32>
+  return
+}

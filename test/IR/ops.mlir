@@ -1,0 +1,141 @@
+// RUN: moe-opt %s | moe-opt | FileCheck %s
+
+// Each op is printed as it is written.
+
+// CHECK: moe.parameter @embed : tensor<259x160xbf16> from "model.embed_tokens.weight"
+moe.parameter @embed : tensor<259x160xbf16> from "model.embed_tokens.weight"
+// CHECK: moe.parameter @up : tensor<4x16x96x160xf32> from "layers.{0}.experts.{1}.up.weight"
+moe.parameter @up : tensor<4x16x96x160xf32> from "layers.{0}.experts.{1}.up.weight"
+// CHECK: moe.parameter @dense_up : tensor<2x96x160xbf16> from "layers.{0}.up.weight" at {{\[}}[0, 3]]
+moe.parameter @dense_up : tensor<2x96x160xbf16> from "layers.{0}.up.weight" at [[0, 3]]
+// CHECK: moe.parameter @dense_up.packed : tensor<2x3x5x2x16x16x2xbf16> pack of [@dense_up]
+moe.parameter @dense_up.packed : tensor<2x3x5x2x16x16x2xbf16> pack of [@dense_up]
+// CHECK: moe.parameter @gate_up.packed : tensor<4x16x6x160x32xf32> pack of [@up, @up]
+moe.parameter @gate_up.packed : tensor<4x16x6x160x32xf32> pack of [@up, @up]
+
+// CHECK-LABEL: func @load_parameter(
+func.func @load_parameter(%l: index, %e: index) {
+  // CHECK: moe.load_parameter @embed : tensor<259x160xbf16>
+  %embed = moe.load_parameter @embed : tensor<259x160xbf16>
+  // CHECK: moe.load_parameter @up[%{{.*}}, %{{.*}}] : tensor<96x160xf32>
+  %up = moe.load_parameter @up[%l, %e] : tensor<96x160xf32>
+  // CHECK: moe.load_parameter @up[%{{.*}}] : memref<16x96x160xf32>
+  %buffer = moe.load_parameter @up[%l] : memref<16x96x160xf32>
+  return
+}
+
+// CHECK-LABEL: func @score(
+func.func @score(%logits: tensor<?x16xf32>) {
+  // CHECK: moe.score softmax %{{.*}} : tensor<?x16xf32>
+  %s = moe.score softmax %logits : tensor<?x16xf32>
+  return
+}
+
+// CHECK-LABEL: func @select(
+func.func @select(%key: tensor<?x16xf32>) {
+  // CHECK: moe.select %{{.*}} top 4 : tensor<?x16xf32>
+  %idx = moe.select %key top 4 : tensor<?x16xf32>
+  return
+}
+
+// CHECK-LABEL: func @weigh(
+func.func @weigh(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>) {
+  // CHECK: moe.weigh %{{.*}} at %{{.*}} norm sum : tensor<?x16xf32>, tensor<?x4xi32>
+  %normalised = moe.weigh %s at %idx norm sum : tensor<?x16xf32>, tensor<?x4xi32>
+  // CHECK: moe.weigh %{{.*}} at %{{[^ ]*}} : tensor<?x16xf32>, tensor<?x4xi32>
+  %plain = moe.weigh %s at %idx norm none : tensor<?x16xf32>, tensor<?x4xi32>
+  return
+}
+
+// CHECK-LABEL: func @route(
+func.func @route(%logits: tensor<3x16xf32>, %idx: tensor<3x4xi32>, %w: tensor<3x4xf32>) {
+  // CHECK: moe.route softmax ins(%{{.*}} : tensor<3x16xf32>) norm sum outs(%{{.*}}, %{{.*}} : tensor<3x4xi32>, tensor<3x4xf32>) -> tensor<3x4xi32>, tensor<3x4xf32>
+  %r:2 = moe.route softmax ins(%logits : tensor<3x16xf32>) norm sum
+           outs(%idx, %w : tensor<3x4xi32>, tensor<3x4xf32>) -> tensor<3x4xi32>, tensor<3x4xf32>
+  return
+}
+
+// CHECK-LABEL: func @assign(
+func.func @assign(%idx: tensor<?x4xi32>) {
+  // CHECK: moe.assign %{{.*}} into 16 : tensor<?x4xi32>
+  %row, %perm, %offsets = moe.assign %idx into 16 : tensor<?x4xi32>
+  return
+}
+
+// CHECK-LABEL: func @dispatch(
+func.func @dispatch(%x: tensor<?x160xf32>, %perm: tensor<?xi32>) {
+  // CHECK: moe.dispatch %{{.*}} by %{{.*}} top 4 : tensor<?x160xf32>, tensor<?xi32>
+  %xs = moe.dispatch %x by %perm top 4 : tensor<?x160xf32>, tensor<?xi32>
+  return
+}
+
+// CHECK-LABEL: func @grouped_matmul(
+func.func @grouped_matmul(%xs: tensor<?x160xf32>, %up: tensor<16x96x160xbf16>, %offsets: tensor<17xi32>,
+                          %dense: tensor<96x160xf32>, %init: tensor<?x96xf32>) {
+  // CHECK: moe.grouped_matmul ins(%{{.*}}, %{{.*}} : tensor<?x160xf32>, tensor<16x96x160xbf16>) offsets(%{{.*}} : tensor<17xi32>) outs(%{{.*}} : tensor<?x96xf32>) -> tensor<?x96xf32>
+  %g = moe.grouped_matmul ins(%xs, %up : tensor<?x160xf32>, tensor<16x96x160xbf16>) offsets(%offsets : tensor<17xi32>)
+         outs(%init : tensor<?x96xf32>) -> tensor<?x96xf32>
+  // CHECK: moe.grouped_matmul ins(%{{.*}}, %{{.*}} : tensor<?x160xf32>, tensor<96x160xf32>) outs(%{{.*}} : tensor<?x96xf32>) -> tensor<?x96xf32>
+  %d = moe.grouped_matmul ins(%xs, %dense : tensor<?x160xf32>, tensor<96x160xf32>)
+         outs(%init : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// CHECK-LABEL: func @grouped_matmul_on_buffers(
+func.func @grouped_matmul_on_buffers(%xs: memref<?x160xf32>, %up: memref<3x160x32xf32>, %init: memref<?x96xf32>) {
+  // CHECK: moe.grouped_matmul packed ins(%{{.*}}, %{{.*}} : memref<?x160xf32>, memref<3x160x32xf32>) outs(%{{.*}} : memref<?x96xf32>){{$}}
+  moe.grouped_matmul packed ins(%xs, %up : memref<?x160xf32>, memref<3x160x32xf32>) outs(%init : memref<?x96xf32>)
+  return
+}
+
+// CHECK-LABEL: func @glu(
+func.func @glu(%g: tensor<?x96xf32>, %u: tensor<?x96xf32>) {
+  // CHECK: moe.glu swiglu %{{.*}}, %{{.*}} : tensor<?x96xf32>
+  %h = moe.glu swiglu %g, %u : tensor<?x96xf32>
+  return
+}
+
+// CHECK-LABEL: func @combine(
+func.func @combine(%ys: tensor<?x160xf32>, %row: tensor<?x4xi32>, %w: tensor<?x4xf32>) {
+  // CHECK: moe.combine %{{.*}}, %{{.*}}, %{{.*}} : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>
+  %y = moe.combine %ys, %row, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>
+  return
+}
+
+// CHECK-LABEL: func @expert_ffn(
+func.func @expert_ffn(%x: tensor<?x160xf32>, %idx: tensor<?x4xi32>, %w: tensor<?x4xf32>,
+                      %up: tensor<16x96x160xf32>, %down: tensor<16x160x96xf32>) {
+  // CHECK: moe.expert_ffn swiglu ins(%{{.*}}, %{{.*}}, %{{.*}} : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>) weights(%{{.*}}, %{{.*}}, %{{.*}} : tensor<16x96x160xf32>, tensor<16x96x160xf32>, tensor<16x160x96xf32>) outs(%{{.*}} : tensor<?x160xf32>) -> tensor<?x160xf32>
+  %y = moe.expert_ffn swiglu ins(%x, %idx, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>)
+         weights(%up, %up, %down : tensor<16x96x160xf32>, tensor<16x96x160xf32>, tensor<16x160x96xf32>)
+         outs(%x : tensor<?x160xf32>) -> tensor<?x160xf32>
+  return
+}
+
+// CHECK-LABEL: func @expert_ffn_on_buffers(
+func.func @expert_ffn_on_buffers(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                                 %up: memref<16x6x160x32xf32>, %down: memref<16x5x96x32xf32>) {
+  // CHECK: moe.expert_ffn swiglu packed ins(%{{.*}}) weights(%{{.*}}, %{{.*}} : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) outs(%{{.*}} : memref<?x160xf32>){{$}}
+  moe.expert_ffn swiglu packed ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %down : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) outs(%x : memref<?x160xf32>)
+  return
+}
+
+// CHECK-LABEL: func @cache_update(
+func.func @cache_update(%k: tensor<?x4x40xf32>, %cu: tensor<?xi32>, %past: tensor<?xi32>, %slot: tensor<?xi32>,
+                        %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // CHECK: moe.cache_update %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} into %{{.*}}[%{{.*}}] : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x?x4x40xf32>
+  moe.cache_update %k, %cu, %past, %slot into %cache[%l]
+    : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x?x4x40xf32>
+  return
+}
+
+// CHECK-LABEL: func @attention(
+func.func @attention(%q: tensor<?x8x40xf32>, %cu: tensor<?xi32>, %past: tensor<?xi32>, %slot: tensor<?xi32>,
+                     %k: memref<4x?x?x4x40xf32>, %v: memref<4x?x?x4x40xf32>, %l: index) {
+  // CHECK: moe.attention ins(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : tensor<?x8x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>) cache(%{{.*}}, %{{.*}} at %{{.*}} : memref<4x?x?x4x40xf32>) outs(%{{.*}} : tensor<?x8x40xf32>) {scale = 1.250000e-01 : f32, window = 8 : i64} -> tensor<?x8x40xf32>
+  %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x8x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>)
+         cache(%k, %v at %l : memref<4x?x?x4x40xf32>) outs(%q : tensor<?x8x40xf32>)
+         {scale = 0.125 : f32, window = 8 : i64} -> tensor<?x8x40xf32>
+  return
+}

@@ -1,0 +1,77 @@
+// RUN: moe-opt %s --moe-lower-attention | FileCheck %s
+
+// Row r of sequence b goes to position past[b] + r - cu[b] of the sequence's slot.
+// CHECK-LABEL: func @cache_update(
+// CHECK-SAME:    %[[K:[^:]*]]: memref<?x4x40xf32>, %[[CU:[^:]*]]: memref<?xi32>, %[[PAST:[^:]*]]: memref<?xi32>, %[[SLOT:[^:]*]]: memref<?xi32>, %[[CACHE:[^:]*]]: memref<4x?x?x4x40xf32>, %[[L:[^:]*]]: index
+func.func @cache_update(%k: memref<?x4x40xf32>, %cu: memref<?xi32>, %past: memref<?xi32>, %slot: memref<?xi32>,
+                        %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // CHECK: %[[B:.*]] = memref.dim %[[PAST]]
+  // CHECK: scf.for %[[S:.*]] = %{{.*}} to %[[B]]
+  // CHECK:   memref.load %[[CU]][%[[S]]]
+  // CHECK:   %[[FIRST:.*]] = arith.index_cast
+  // CHECK:   memref.load %[[CU]]
+  // CHECK:   %[[END:.*]] = arith.index_cast
+  // CHECK:   memref.load %[[PAST]][%[[S]]]
+  // CHECK:   %[[CACHED:.*]] = arith.index_cast
+  // CHECK:   memref.load %[[SLOT]][%[[S]]]
+  // CHECK:   %[[AT:.*]] = arith.index_cast
+  // CHECK:   scf.for %[[ROW:.*]] = %[[FIRST]] to %[[END]]
+  // CHECK:     %[[LOCAL:.*]] = arith.subi %[[ROW]], %[[FIRST]]
+  // CHECK:     %[[POSITION:.*]] = arith.addi %[[CACHED]], %[[LOCAL]]
+  // CHECK:     %[[VALUE:.*]] = memref.load %[[K]][%[[ROW]], %[[H:.*]], %[[D:.*]]]
+  // CHECK:     memref.store %[[VALUE]], %[[CACHE]][%[[L]], %[[AT]], %[[POSITION]], %[[H]], %[[D]]]
+  moe.cache_update %k, %cu, %past, %slot into %cache[%l]
+    : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<4x?x?x4x40xf32>
+  return
+}
+
+// A row sees every position up to its own: the maximum of its scores, then exponentials, their sum and the sum of
+// values, then a division.
+// CHECK-LABEL: func @attention(
+// CHECK-SAME:    %[[Q:[^:]*]]: memref<?x8x40xf32>
+// CHECK-SAME:    %[[K:[^:]*]]: memref<4x?x?x4x40xf32>, %[[V:[^:]*]]: memref<4x?x?x4x40xf32>, %[[L:[^:]*]]: index, %[[O:[^:]*]]: memref<?x8x40xf32>
+func.func @attention(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %past: memref<?xi32>, %slot: memref<?xi32>,
+                     %k: memref<4x?x?x4x40xf32>, %v: memref<4x?x?x4x40xf32>, %l: index, %o: memref<?x8x40xf32>) {
+  // CHECK: %[[LOCAL:.*]] = arith.subi
+  // CHECK: %[[POSITION:.*]] = arith.addi %{{.*}}, %[[LOCAL]]
+  // CHECK: %[[END:.*]] = arith.addi %[[POSITION]], %c1
+  // CHECK: %[[MAX:.*]] = scf.for %[[J:.*]] = %c0{{.*}} to %[[END]]
+  // CHECK:   memref.load %[[Q]]
+  // CHECK:   memref.load %[[K]][%[[L]], %{{.*}}, %[[J]]
+  // CHECK:   arith.maximumf
+  // CHECK: %[[SUM:.*]] = scf.for %[[J:.*]] = %c0{{.*}} to %[[END]]
+  // CHECK:   memref.load %[[K]][%[[L]], %{{.*}}, %[[J]]
+  // CHECK:   %[[SHIFTED:.*]] = arith.subf %{{.*}}, %[[MAX]]
+  // CHECK:   %[[P:.*]] = math.exp %[[SHIFTED]]
+  // CHECK:   memref.load %[[V]][%[[L]], %{{.*}}, %[[J]]
+  // CHECK:   arith.mulf %[[P]]
+  // CHECK: arith.divf %{{.*}}, %[[SUM]]
+  // CHECK: memref.store %{{.*}}, %[[O]]
+  moe.attention ins(%q, %cu, %past, %slot : memref<?x8x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%k, %v at %l : memref<4x?x?x4x40xf32>) outs(%o : memref<?x8x40xf32>) {scale = 0.125 : f32}
+  return
+}
+
+// Query heads share the key head with their number divided by heads / kv.
+// CHECK-LABEL: func @grouped_heads(
+func.func @grouped_heads(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // CHECK: scf.for %[[HEAD:.*]] = %{{.*}} to %c8
+  // CHECK: %[[SHARE:.*]] = arith.constant 2 : index
+  // CHECK: %[[KV:.*]] = arith.divui %[[HEAD]], %[[SHARE]]
+  // CHECK: memref.load %{{.*}}[%{{.*}}, %{{.*}}, %{{.*}}, %[[KV]], %{{.*}}] : memref<4x?x?x4x40xf32>
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x8x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x8x40xf32>) {scale = 0.125 : f32}
+  return
+}
+
+// A window of w starts w positions before the end, or at 0.
+// CHECK-LABEL: func @window(
+func.func @window(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // CHECK: %[[START:.*]] = arith.subi %[[END:.*]], %c8
+  // CHECK: %[[BEGIN:.*]] = arith.maxsi %[[START]], %c0
+  // CHECK: scf.for %{{.*}} = %[[BEGIN]] to %[[END]]
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x4x40xf32>)
+    {scale = 0.125 : f32, window = 8 : i64}
+  return
+}

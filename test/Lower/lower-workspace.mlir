@@ -1,0 +1,60 @@
+// RUN: moe-opt %s --moe-lower-workspace | FileCheck %s
+
+// The query computes sizes from extents: here 4 * T bytes, rounded up to 64.
+// CHECK-LABEL: func @place.workspace(
+// CHECK-SAME:    %{{.*}}: !llvm.ptr, %[[X:[^:]*]]: memref<?xf32>) -> i64 {
+// CHECK:         %[[ELEMENT:.*]] = arith.constant 4 : index
+// CHECK:         %[[T:.*]] = memref.dim %[[X]]
+// CHECK:         %[[BYTES:.*]] = arith.muli %[[ELEMENT]], %[[T]]
+// CHECK:         %[[END:.*]] = arith.addi %{{.*}}, %[[BYTES]]
+// CHECK:         %[[UP:.*]] = arith.addi %[[END]], %c63
+// CHECK:         %[[ROUNDED:.*]] = arith.andi %[[UP]], %c-64
+// CHECK:         %[[RESULT:.*]] = arith.index_cast %[[ROUNDED]]
+// CHECK:         return %[[RESULT]]
+
+// A buffer is a view of the call's workspace.
+// CHECK-LABEL: func @place(
+// CHECK-SAME:    %[[CALL:[^:]*]]: !llvm.ptr, %[[X:[^:]*]]: memref<?xf32>
+func.func @place(%call: !llvm.ptr, %x: memref<?xf32>) {
+  // CHECK: %[[T:.*]] = memref.dim %[[X]]
+  // CHECK: %[[FIELD:.*]] = llvm.getelementptr %[[CALL]][1] : (!llvm.ptr) -> !llvm.ptr, i64
+  // CHECK: llvm.load %[[FIELD]]
+  // CHECK: %[[WORKSPACE:.*]] = builtin.unrealized_conversion_cast %{{.*}} to memref<?xi8>
+  // CHECK: %[[BUFFER:.*]] = memref.view %[[WORKSPACE]][%{{.*}}][%[[T]]] : memref<?xi8> to memref<?xf32>
+  // CHECK: linalg.copy ins(%[[X]] : {{.*}}) outs(%[[BUFFER]]
+  // CHECK-NOT: memref.alloc
+  %c0 = arith.constant 0 : index
+  %t = memref.dim %x, %c0 : memref<?xf32>
+  %a = memref.alloc(%t) : memref<?xf32>
+  linalg.copy ins(%x : memref<?xf32>) outs(%a : memref<?xf32>)
+  linalg.copy ins(%a : memref<?xf32>) outs(%x : memref<?xf32>)
+  return
+}
+
+// Buffers share memory if one is dead before the other is born and their dynamic extents are equal.
+// CHECK-LABEL: func @share(
+func.func @share(%call: !llvm.ptr, %x: memref<?x160xf32>, %y: memref<?x96xf32>) {
+  // CHECK: memref.view %{{.*}}[%[[SLOT:.*]]][%{{.*}}] : memref<?xi8> to memref<?x96xf32>
+  // CHECK: memref.view %{{.*}}[%[[SLOT]]][%{{.*}}] : memref<?xi8> to memref<?x160xf32>
+  %c0 = arith.constant 0 : index
+  %t = memref.dim %x, %c0 : memref<?x160xf32>
+  %a = memref.alloc(%t) : memref<?x96xf32>
+  linalg.copy ins(%a : memref<?x96xf32>) outs(%y : memref<?x96xf32>)
+  %b = memref.alloc(%t) : memref<?x160xf32>
+  linalg.copy ins(%b : memref<?x160xf32>) outs(%x : memref<?x160xf32>)
+  return
+}
+
+// A buffer that is used through a view stays alive.
+// CHECK-LABEL: func @alias(
+func.func @alias(%call: !llvm.ptr, %x: memref<16xf32>) {
+  // CHECK: memref.view %{{.*}}[%[[FIRST:.*]]][] : memref<?xi8> to memref<4x4xf32>
+  // CHECK-NOT: memref.view %{{.*}}[%[[FIRST]]]
+  // CHECK: return
+  %a = memref.alloc() : memref<4x4xf32>
+  %flat = memref.collapse_shape %a [[0, 1]] : memref<4x4xf32> into memref<16xf32>
+  %b = memref.alloc() : memref<16xf32>
+  linalg.copy ins(%flat : memref<16xf32>) outs(%b : memref<16xf32>)
+  linalg.copy ins(%b : memref<16xf32>) outs(%x : memref<16xf32>)
+  return
+}
