@@ -10,7 +10,8 @@
 //          acc[p][i][c] = fma(a, w[p][c], acc[p][i][c])
 //
 // Accumulators, weights and a broadcast must fit into the registers. Where they
-// do not, the columns are cut and the loop is walked once per cut.
+// do not, the columns are cut and the loop is walked once per cut; the first
+// walk prefetches what the op asks for.
 //
 // bf16 weights come in pairs of neighbouring k, one pair per 32-bit lane: the
 // lower half is shifted up, the upper half masked, and both are f32.
@@ -41,8 +42,8 @@ class KernelEmitter {
 public:
   KernelEmitter(PanelMatmulOp op, PatternRewriter &b, int64_t begin,
                 int64_t end)
-      : b(b), loc(op.getLoc()), rows(op.getRows()), panels(op.getPanels()),
-        begin(begin), end(end) {
+      : op(op), b(b), loc(op.getLoc()), rows(op.getRows()),
+        panels(op.getPanels()), begin(begin), end(end) {
     VectorType type = op.getResult().getType();
     numPanels = type.getDimSize(0);
     tile = type.getDimSize(1);
@@ -61,12 +62,14 @@ private:
     return arith::ConstantIndexOp::create(b, loc, value);
   }
   SmallVector<Value> loop(int64_t upper, ValueRange acc, Body body);
+  void prefetch(Value k);
   SmallVector<Value> step(Value k, ArrayRef<Value> weights, ValueRange acc);
   SmallVector<Value> stepPair(Value block, Value pair, Value k, ValueRange acc,
                               int64_t count);
   SmallVector<Value> emitF32(ValueRange acc);
   SmallVector<Value> emitBF16(ValueRange acc);
 
+  PanelMatmulOp op;
   PatternRewriter &b;
   Location loc;
   Value rows, panels;
@@ -84,6 +87,20 @@ SmallVector<Value> KernelEmitter::loop(int64_t upper, ValueRange acc,
                            scf::YieldOp::create(b, loc, body(iv, args));
                          });
   return loop.getResults();
+}
+
+/// Prefetches two cache lines in step `k`, if the op asks for it.
+void KernelEmitter::prefetch(Value k) {
+  if (!op.getAhead() || begin > 0)
+    return;
+  int64_t line = 512 / op.getAhead().getType().getElementTypeBitWidth();
+  Value at = arith::AddIOp::create(
+      b, loc, op.getFrom(), arith::MulIOp::create(b, loc, k, op.getStride()));
+  for (int64_t offset : {int64_t(0), line})
+    memref::PrefetchOp::create(
+        b, loc, op.getAhead(),
+        ValueRange{arith::AddIOp::create(b, loc, at, index(offset))},
+        /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
 }
 
 /// Adds the products of the elements `k` of all rows with `weights`, which are
@@ -108,6 +125,7 @@ SmallVector<Value> KernelEmitter::step(Value k, ArrayRef<Value> weights,
 SmallVector<Value> KernelEmitter::emitF32(ValueRange acc) {
   int64_t in = cast<MemRefType>(rows.getType()).getDimSize(0);
   return loop(in, acc, [&](Value k, ValueRange args) {
+    prefetch(k);
     SmallVector<Value> weights;
     for (int64_t p = 0; p < numPanels; ++p)
       for (int64_t c = begin; c < end; ++c)
@@ -157,6 +175,7 @@ SmallVector<Value> KernelEmitter::emitBF16(ValueRange acc) {
     return loop(pairs, acc, [&](Value pair, ValueRange args) {
       Value k = arith::AddIOp::create(
           b, loc, first, arith::MulIOp::create(b, loc, pair, index(2)));
+      prefetch(k);
       return stepPair(block, pair, k, args, 2);
     });
   };

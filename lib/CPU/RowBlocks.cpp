@@ -165,33 +165,45 @@ PackedRows RowBlocks::pack(
 
 namespace {
 
-/// The kernels of one work item.
+/// What a kernel prefetches: `stride` elements of `ahead` per step, from `from`
+/// on.
+struct Prefetch {
+  Value ahead, from, stride;
+};
+
+/// The kernels of one work item: a block of rows times the panels `begin..end`.
 class ItemEmitter {
 public:
   using Consumer =
       function_ref<void(ImplicitLocOpBuilder &b, const RowOfPanel &row)>;
 
-  ItemEmitter(const Level &level, RowBlock block, PackedRows packed,
-              Value weights, Value sums, Consumer consume)
-      : level(level), block(block), packed(packed), weights(weights),
+  ItemEmitter(const Level &level, RowBlock block, Value begin, Value end,
+              PackedRows packed, Value weights, Value sums, Consumer consume)
+      : level(level), block(block), begin(begin), end(end), packed(packed),
+        weights(weights), weightsType(cast<MemRefType>(weights.getType())),
         sums(sums), consume(consume) {}
 
-  /// The panels `begin..end`; `wholeChunk` if there are always kChunkPanels.
-  void emit(ImplicitLocOpBuilder &b, Value begin, Value end, bool wholeChunk);
+  /// `following` is the group of the next item, which has the same panels.
+  void emit(ImplicitLocOpBuilder &b, Value following);
 
 private:
+  int64_t panelDim() const { return block.group ? 1 : 0; }
   int64_t panelsAtOnce(int64_t tile) const;
-  void emitFewRows(ImplicitLocOpBuilder &b, Value begin, Value end,
-                   int64_t tile, bool wholeChunk);
-  void emitKernel(ImplicitLocOpBuilder &b, Value begin, Value rows,
-                  int64_t tile, Value panel, int64_t numPanels);
+  void emitFewRows(ImplicitLocOpBuilder &b, int64_t tile);
+  void emitManyRows(ImplicitLocOpBuilder &b, Value following);
+  void emitKernel(ImplicitLocOpBuilder &b, Value row, Value rows, int64_t tile,
+                  Value panel, int64_t numPanels, Prefetch prefetch = {});
   Value getTile(ImplicitLocOpBuilder &b, Value tileBegin, int64_t tile);
   Value getPanels(ImplicitLocOpBuilder &b, Value panel, int64_t numPanels);
+  Value nextPanel(ImplicitLocOpBuilder &b, Value panel, Value following);
 
   const Level &level;
   RowBlock block;
+  Value begin, end;
   PackedRows packed;
-  Value weights, sums;
+  Value weights;
+  MemRefType weightsType;
+  Value sums;
   Consumer consume;
 };
 
@@ -209,10 +221,9 @@ int64_t ItemEmitter::panelsAtOnce(int64_t tile) const {
 /// The packed rows of a tile.
 Value ItemEmitter::getTile(ImplicitLocOpBuilder &b, Value tileBegin,
                            int64_t tile) {
-  auto weightsType = cast<MemRefType>(weights.getType());
   // bf16 panels are padded in this dimension.
   int64_t in = weightsType.getElementType().isF32()
-                   ? weightsType.getDimSize(weightsType.getRank() - 2)
+                   ? weightsType.getDimSize(panelDim() + 1)
                    : packed.length;
   auto type = MemRefType::get(
       {in, tile}, b.getF32Type(),
@@ -226,72 +237,84 @@ Value ItemEmitter::getTile(ImplicitLocOpBuilder &b, Value tileBegin,
 /// Panels of the block's group from `panel` on.
 Value ItemEmitter::getPanels(ImplicitLocOpBuilder &b, Value panel,
                              int64_t numPanels) {
-  auto type = cast<MemRefType>(weights.getType());
-  SmallVector<OpFoldResult> offsets(type.getRank(), b.getIndexAttr(0));
-  SmallVector<OpFoldResult> strides(type.getRank(), b.getIndexAttr(1));
+  int64_t rank = weightsType.getRank();
+  SmallVector<OpFoldResult> offsets(rank, b.getIndexAttr(0));
+  SmallVector<OpFoldResult> strides(rank, b.getIndexAttr(1));
   SmallVector<OpFoldResult> sizes =
-      getAsIndexOpFoldResult(b.getContext(), type.getShape());
-  int64_t panelDim = block.group ? 1 : 0;
+      getAsIndexOpFoldResult(b.getContext(), weightsType.getShape());
   if (block.group) {
     offsets[0] = block.group;
     sizes[0] = b.getIndexAttr(1);
   }
-  offsets[panelDim] = panel;
-  sizes[panelDim] = b.getIndexAttr(numPanels);
-  SmallVector<int64_t> shape(type.getShape().drop_front(panelDim));
+  offsets[panelDim()] = panel;
+  sizes[panelDim()] = b.getIndexAttr(numPanels);
+  SmallVector<int64_t> shape(weightsType.getShape().drop_front(panelDim()));
   shape.front() = numPanels;
   MemRefType view = memref::SubViewOp::inferRankReducedResultType(
-      shape, type, offsets, sizes, strides);
+      shape, weightsType, offsets, sizes, strides);
   return memref::SubViewOp::create(b, view, weights, offsets, sizes, strides);
 }
 
-/// Rows `begin..begin+rows` of the block times `numPanels` panels from `panel`
-/// on. The sums go through a small buffer, so that one loop consumes them.
-void ItemEmitter::emitKernel(ImplicitLocOpBuilder &b, Value begin, Value rows,
-                             int64_t tile, Value panel, int64_t numPanels) {
+/// The panel that is needed after `panel`, counted over all groups.
+Value ItemEmitter::nextPanel(ImplicitLocOpBuilder &b, Value panel,
+                             Value following) {
+  int64_t numPanels = weightsType.getDimSize(panelDim());
+  Value next = add(b, panel, 1);
+  if (!block.group)
+    return min(b, next, numPanels - 1);
+  Value within = less(b, next, end);
+  Value group = arith::SelectOp::create(b, within, block.group, following);
+  next = arith::SelectOp::create(b, within, next, begin);
+  return add(b, mul(b, group, numPanels), next);
+}
+
+/// Rows `row..row+rows` of the block times `numPanels` panels from `panel` on.
+/// The sums go through a small buffer, so that one loop consumes them.
+void ItemEmitter::emitKernel(ImplicitLocOpBuilder &b, Value row, Value rows,
+                             int64_t tile, Value panel, int64_t numPanels,
+                             Prefetch prefetch) {
   int64_t lanes = level.lanes, registers = kPanelColumns / lanes;
-  Value tileBegin = add(b, block.packed, begin);
+  Value tileBegin = add(b, block.packed, row);
   auto type =
       VectorType::get({numPanels, tile, registers, lanes}, b.getF32Type());
-  Value products = PanelMatmulOp::create(b, type, getTile(b, tileBegin, tile),
-                                         getPanels(b, panel, numPanels));
+  Value products = PanelMatmulOp::create(
+      b, type, getTile(b, tileBegin, tile), getPanels(b, panel, numPanels),
+      prefetch.ahead, prefetch.from, prefetch.stride);
   for (int64_t p = 0; p < numPanels; ++p)
-    for (int64_t row = 0; row < tile; ++row)
+    for (int64_t i = 0; i < tile; ++i)
       for (int64_t c = 0; c < registers; ++c) {
-        Value sum = vector::ExtractOp::create(b, products,
-                                              ArrayRef<int64_t>{p, row, c});
+        Value sum =
+            vector::ExtractOp::create(b, products, ArrayRef<int64_t>{p, i, c});
         vector::StoreOp::create(b, sum, sums,
-                                ValueRange{constantIndex(b, p * tile + row),
+                                ValueRange{constantIndex(b, p * tile + i),
                                            constantIndex(b, c * lanes)});
       }
   auto f32s = VectorType::get({lanes}, b.getF32Type());
   for (int64_t p = 0; p < numPanels; ++p)
-    forEach(b, rows, [&](ImplicitLocOpBuilder &b, Value row) {
+    forEach(b, rows, [&](ImplicitLocOpBuilder &b, Value i) {
       RowOfPanel result;
-      result.position = add(b, add(b, block.first, begin), row);
+      result.position = add(b, add(b, block.first, row), i);
       result.panel = add(b, panel, p);
       for (int64_t c = 0; c < registers; ++c)
         result.columns.push_back(vector::LoadOp::create(
             b, f32s, sums,
-            ValueRange{add(b, row, p * tile), constantIndex(b, c * lanes)}));
+            ValueRange{add(b, i, p * tile), constantIndex(b, c * lanes)}));
       result.tile = tile;
       result.tileBegin = tileBegin;
-      result.rowInTile = row;
+      result.rowInTile = i;
       consume(b, result);
     });
 }
 
-/// All rows of the block, which are one tile, panels together where they can.
-void ItemEmitter::emitFewRows(ImplicitLocOpBuilder &b, Value begin, Value end,
-                              int64_t tile, bool wholeChunk) {
+/// The block is one tile, which is multiplied with several panels at once.
+void ItemEmitter::emitFewRows(ImplicitLocOpBuilder &b, int64_t tile) {
   Value zero = constantIndex(b, 0);
   int64_t together = panelsAtOnce(tile);
-  Value whole =
-      add(b, begin, mul(b, div(b, sub(b, end, begin), together), together));
+  Value whole = sub(b, end, rem(b, sub(b, end, begin), together));
   forEach(b, begin, whole, together, [&](ImplicitLocOpBuilder &b, Value panel) {
     emitKernel(b, zero, block.count, tile, panel, together);
   });
-  if (!wholeChunk && together > 1)
+  if (weightsType.getDimSize(panelDim()) % together != 0)
     forEach(b, whole, end, 1, [&](ImplicitLocOpBuilder &b, Value panel) {
       emitKernel(b, zero, block.count, tile, panel, 1);
     });
@@ -311,32 +334,45 @@ chooseTile(ImplicitLocOpBuilder &b, Value rows, ArrayRef<int64_t> tiles,
       });
 }
 
-void ItemEmitter::emit(ImplicitLocOpBuilder &b, Value begin, Value end,
-                       bool wholeChunk) {
+/// Each panel stays in the cache while all tiles pass it; each tile prefetches
+/// its share of the next panel meanwhile.
+void ItemEmitter::emitManyRows(ImplicitLocOpBuilder &b, Value following) {
+  int64_t maxTile = level.maxTile();
+  auto all = llvm::to_vector<2>(llvm::seq<int64_t>(0, weightsType.getRank()));
+  Value flat = memref::CollapseShapeOp::create(
+      b, weights, SmallVector<ReassociationIndices>{all});
+  int64_t panelSize = ShapedType::getNumElements(
+      weightsType.getShape().drop_front(panelDim() + 1));
+  Value tiles = div(b, add(b, block.count, maxTile - 1), maxTile);
+  Value stride = div(b, constantIndex(b, kPanelColumns), tiles);
+  Value share = mul(b, stride, packed.length);
+
+  forEach(b, begin, end, 1, [&](ImplicitLocOpBuilder &b, Value panel) {
+    Value next = mul(b, nextPanel(b, panel, following), panelSize);
+    forEach(b, tiles, [&](ImplicitLocOpBuilder &b, Value i) {
+      Value row = mul(b, i, maxTile);
+      Value rows = min(b, sub(b, block.count, row), maxTile);
+      Prefetch prefetch = {flat, add(b, next, mul(b, i, share)), stride};
+      chooseTile(b, rows, level.tiles,
+                 [&](ImplicitLocOpBuilder &b, int64_t tile) {
+                   emitKernel(b, row, rows, tile, panel, 1, prefetch);
+                 });
+    });
+  });
+}
+
+void ItemEmitter::emit(ImplicitLocOpBuilder &b, Value following) {
   ArrayRef<int64_t> fewTiles = level.tiles.take_while(
       [&](int64_t tile) { return panelsAtOnce(tile) > 1; });
-  int64_t maxTile = level.maxTile();
   branch(
       b, lessEqual(b, block.count, fewTiles.back()),
       [&](ImplicitLocOpBuilder &b) {
         chooseTile(b, block.count, fewTiles,
                    [&](ImplicitLocOpBuilder &b, int64_t tile) {
-                     emitFewRows(b, begin, end, tile, wholeChunk);
+                     emitFewRows(b, tile);
                    });
       },
-      [&](ImplicitLocOpBuilder &b) {
-        // The panel stays in the cache while all tiles pass it.
-        forEach(b, begin, end, 1, [&](ImplicitLocOpBuilder &b, Value panel) {
-          forEach(b, constantIndex(b, 0), block.count, maxTile,
-                  [&](ImplicitLocOpBuilder &b, Value row) {
-                    Value rows = min(b, sub(b, block.count, row), maxTile);
-                    chooseTile(b, rows, level.tiles,
-                               [&](ImplicitLocOpBuilder &b, int64_t tile) {
-                                 emitKernel(b, row, rows, tile, panel, 1);
-                               });
-                  });
-        });
-      });
+      [&](ImplicitLocOpBuilder &b) { emitManyRows(b, following); });
 }
 
 void RowBlocks::multiply(
@@ -348,16 +384,18 @@ void RowBlocks::multiply(
   int64_t chunks = llvm::divideCeil(numPanels, kChunkPanels);
   auto sumsType =
       MemRefType::get({level.maxTile(), kPanelColumns}, b.getF32Type());
-  // Chunks outside: threads that take equal shares of the items in order have
+  // Blocks inside: threads that take equal shares of the items in order have
   // equal work, whatever the rows of the blocks.
   forEachInParallel(
       b, mul(b, count, chunks), [&](ImplicitLocOpBuilder &b, Value item) {
         Value sums = memref::AllocaOp::create(b, sumsType);
-        RowBlock block = at(b, rem(b, item, count));
+        Value i = rem(b, item, count);
+        Value last = sub(b, count, constantIndex(b, 1));
+        Value following = at(b, min(b, add(b, i, 1), last)).group;
         Value begin = mul(b, div(b, item, count), kChunkPanels);
         Value end = min(b, add(b, begin, kChunkPanels), numPanels);
-        ItemEmitter emitter(level, block, packed, weights, sums, consume);
-        emitter.emit(b, begin, end, numPanels % kChunkPanels == 0);
+        ItemEmitter(level, at(b, i), begin, end, packed, weights, sums, consume)
+            .emit(b, following);
       });
 }
 

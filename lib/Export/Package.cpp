@@ -74,8 +74,9 @@ private:
 llvm::Expected<Folder> Folder::create(StringRef name) {
   name = name.rtrim('/');
   std::error_code error;
-  bool isFree = !fs::exists(name) ||
-                fs::directory_iterator(name, error) == fs::directory_iterator();
+  fs::directory_iterator first(name, error);
+  bool isEmpty = !error && first == fs::directory_iterator();
+  bool isFree = !fs::exists(name) || isEmpty;
   if (!isFree && !fs::exists(name + "/" + kManifest))
     return llvm::createStringError(
         "'" + name +

@@ -58,7 +58,8 @@ static void addLoops(OpPassManager &pm, const CompileOptions &options) {
     pm.addPass(createCpuLowerGroupedMatmulPass());
     pm.addNestedPass<func::FuncOp>(createCpuVectorizePass());
   }
-  pm.addNestedPass<func::FuncOp>(createLowerAttentionPass());
+  pm.addNestedPass<func::FuncOp>(options.fuse ? createCpuLowerAttentionPass()
+                                              : createLowerAttentionPass());
   pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
   if (options.fuse) {
     pm.addPass(createCpuLowerPanelsPass());
@@ -75,6 +76,7 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createLowerWorkspacePass());
   pm.addPass(createConvertSCFToOpenMPPass());
+  pm.addNestedPass<func::FuncOp>(createCpuHoistScratchPass());
   pm.addNestedPass<func::FuncOp>(createCpuBindThreadsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());

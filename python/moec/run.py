@@ -16,7 +16,7 @@ from moec.errors import Error
 from moec.generate import stream
 
 
-def load(package: str | os.PathLike[str], threads: int | None = None) -> Model:
+def load(package: str | os.PathLike[str], threads: int | None = None, isa: str | None = None) -> Model:
     """Open a package.
 
     Parameters
@@ -24,13 +24,15 @@ def load(package: str | os.PathLike[str], threads: int | None = None) -> Model:
     package : path
     threads : int or None
         Threads of each call; None is one for each CPU that the process may use.
+    isa : str or None
+        Level whose code runs, e.g. ``"v3"``; None is the best of those that this CPU has.
 
     Raises
     ------
     Error
         If the package is damaged, or this machine cannot run it.
     """
-    return Model(package, threads)
+    return Model(package, threads, isa)
 
 
 class Model:
@@ -48,12 +50,13 @@ class Model:
         Ids that end a text.
     """
 
-    def __init__(self, package: str | os.PathLike[str], threads: int | None = None):
+    def __init__(self, package: str | os.PathLike[str], threads: int | None = None, isa: str | None = None):
         self._library = runtime.library()
         self._threads = threads or 0
         self._handle = runtime.Handle(self._library.moe_model_close)
         model = self._handle.pointer
-        self._library.moe_model_open(os.fsencode(package), None, model)
+        options = runtime.OpenOptions(isa.encode() if isa else None)
+        self._library.moe_model_open(os.fsencode(package), options, model)
         self._state: _State | None = None
         functions = (self._library.moe_function_at(model, i) for i in range(self._library.moe_num_functions(model)))
         self._functions = {function.contents.name.decode(): function for function in functions}

@@ -31,6 +31,10 @@ INPUT, STATE, OUTPUT = range(3)
 """Values of moe_kind."""
 
 
+class OpenOptions(ctypes.Structure):
+    _fields_ = [("isa", c_char_p)]
+
+
 class ModelInfo(ctypes.Structure):
     _fields_ = [
         ("compiler", c_char_p),
@@ -76,7 +80,7 @@ class Tensor(ctypes.Structure):
 
 _SIGNATURES = {
     "moe_error": (c_char_p, []),
-    "moe_model_open": (c_int, [c_char_p, c_void_p, POINTER(c_void_p)]),
+    "moe_model_open": (c_int, [c_char_p, POINTER(OpenOptions), POINTER(c_void_p)]),
     "moe_model_close": (None, [c_void_p]),
     "moe_model_describe": (POINTER(ModelInfo), [c_void_p]),
     "moe_num_functions": (c_size_t, [c_void_p]),

@@ -34,6 +34,8 @@ static void run(const Options &options) {
 int main(int argc, char **argv) {
   try {
     run(parseOptions({argv + 1, argv + argc}));
+    if (!std::cout.flush())
+      fail("standard output: cannot be written");
     return 0;
   } catch (const std::bad_alloc &) {
     std::cerr << "moe-run: out of memory\n";

@@ -89,6 +89,24 @@ class CpuLoweringPass<string name> : Pass<name> {
                            "::mlir::vector::VectorDialect"];
 }
 
+def CpuLowerAttentionPass : CpuLoweringPass<"moe-cpu-lower-attention"> {
+  let summary = "make parallel loops over vectors of moe.attention and moe.cache_update";
+  let description = [{
+    Attention is one `scf.parallel` over key/value heads and runs of rows. An item walks blocks of 32 keys at absolute
+    positions, ascending, with a running softmax for each of its queries; the query heads of a key/value head share
+    what is loaded of the caches. `moe.cache_update` copies rows, in parallel if there are many.
+
+    Precondition: form *buffers*, functions with `moe.isa`. Postcondition: neither op. Scratch is `memref.alloca` in the
+    parallel loop, of a static size.
+
+    Fails where the last dimension of a buffer has a stride other than 1.
+
+    Contract class R, and batch-invariant: a row's bits do not depend on the rows beside it nor on where a sequence is
+    cut into calls. Nothing outside of what a row sees is loaded into its result, so that caches may hold anything there.
+    `math.exp` remains, of vectors.
+  }];
+}
+
 def CpuLowerExpertFfnPass : CpuLoweringPass<"moe-cpu-lower-expert-ffn"> {
   let summary = "make parallel loops over panel kernels of packed moe.expert_ffn";
   let description = [{
@@ -184,6 +202,36 @@ def CpuExpandExpPass : Pass<"moe-cpu-expand-exp"> {
     the largest; NaN of NaN. The same bits for a scalar and for vectors of any width.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def CpuHoistScratchPass : Pass<"moe-cpu-hoist-scratch"> {
+  let summary = "allocate stack buffers of parallel loops once per thread";
+  let description = [{
+    ```mlir
+    omp.parallel {
+      omp.wsloop {
+        omp.loop_nest (%i) : index = (%c0) to (%n) step (%c1) {
+          memref.alloca_scope {
+            %s = memref.alloca() : memref<16xf32>
+            ...
+    ```
+    becomes
+    ```mlir
+    omp.parallel {
+      %s = memref.alloca() : memref<16xf32>
+      omp.wsloop {
+        omp.loop_nest (%i) : index = (%c0) to (%n) step (%c1) {
+          ...
+    ```
+    because a scope may have one block only, which loops in its body end when they become branches, and because the
+    buffer then is at a fixed place of the thread's stack frame.
+
+    Precondition: after `--convert-scf-to-openmp`. Leaves scopes with buffers of a dynamic size or with results.
+
+    Contract class B: an iteration does not read what another has left in a stack buffer.
+  }];
+  let statistics = [
+    Statistic<"numScopes", "num-scopes", "scopes removed">];
 }
 
 def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels"> {

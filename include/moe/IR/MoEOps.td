@@ -382,7 +382,7 @@ def MoE_CacheUpdateOp : MoE_Op<"cache_update", [
 // In the form *loops*
 //===----------------------------------------------------------------------===//
 
-def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
+def MoE_PanelMatmulOp : MoE_Op<"panel_matmul", [AttrSizedOperandSegments]> {
   let summary = "multiplies a tile of rows by panels of a packed weight, in registers";
   let description = [{
     `rows [K,m]` holds `m` rows side by side, so that one step over `k` reads `m` neighbours. `panels` are `P` panels of
@@ -391,6 +391,9 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
 
     Each element has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending. So its
     bits do not depend on `m`, `P` and `W`.
+
+    With `ahead`, each step also prefetches two cache lines from element `from + k * stride` of that buffer on: weights
+    that are needed next arrive while these are in use.
 
     - `panel_matmul_c1`: rows are `[K,m]`, static.
     - `panel_matmul_c2`: panels are `[P]` packed panels for `K` rows: f32 `[P,K,32]`, bf16 `[P,ceil(K/32),2,16,16,2]`.
@@ -404,10 +407,13 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     ```
   }];
   let arguments = (ins Arg<MemRefRankOf<[F32], [2]>, "", [MemRead]>:$rows,
-                   Arg<MemRefRankOf<[F32, BF16], [3, 6]>, "", [MemRead]>:$panels);
+                   Arg<MemRefRankOf<[F32, BF16], [3, 6]>, "", [MemRead]>:$panels,
+                   Optional<MemRefRankOf<[F32, BF16], [1]>>:$ahead, Optional<Index>:$from, Optional<Index>:$stride);
   let results = (outs VectorOfRankAndType<[4], [F32]>:$result);
-  let assemblyFormat =
-      "$rows `,` $panels attr-dict `:` type($rows) `,` type($panels) `->` type($result)";
+  let assemblyFormat = [{
+    $rows `,` $panels (`ahead` $ahead^ `[` $from `by` $stride `]` `:` type($ahead))? attr-dict
+    `:` type($rows) `,` type($panels) `->` type($result)
+  }];
   let hasVerifier = 1;
 }
 

@@ -141,10 +141,15 @@ TEST_F(PackageTest, ReplacesPackagesOnly) {
   EXPECT_FALSE(filesystem::exists(path + "/old"));
 
   filesystem::remove(path + "/manifest.json");
-  EXPECT_EQ(write(kAdd), "'" + path +
-                             "': expected a package or nothing to replace, got "
-                             "something without a manifest.json");
+  std::string refusal =
+      "'" + path +
+      "': expected a package or nothing to replace, got something without a "
+      "manifest.json";
+  EXPECT_EQ(write(kAdd), refusal);
   filesystem::remove_all(path);
+  writeFile(path, "");
+  EXPECT_EQ(write(kAdd), refusal);
+  filesystem::remove(path);
   filesystem::create_directory(path);
   EXPECT_EQ(write(kAdd), "");
   EXPECT_EQ(getFiles(),

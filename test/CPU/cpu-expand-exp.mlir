@@ -1,0 +1,37 @@
+// RUN: moe-opt %s --moe-cpu-expand-exp | FileCheck %s
+
+// CHECK-LABEL: func @vector(
+// CHECK-SAME:    %[[X:.*]]: vector<16xf32>
+func.func @vector(%x: vector<16xf32>) -> vector<16xf32> {
+  // The integer in the low bits of the sum becomes the exponent.
+  // CHECK:         %[[SUM:.*]] = math.fma %[[X]]
+  // CHECK:         arith.subf %[[SUM]]
+  // CHECK-COUNT-8: math.fma
+  // CHECK:         %[[BITS:.*]] = arith.bitcast %[[SUM]] : vector<16xf32> to vector<16xi32>
+  // CHECK:         arith.shli %[[BITS]]
+  // CHECK:         %[[SCALED:.*]] = arith.bitcast %{{.*}} : vector<16xi32> to vector<16xf32>
+  // Infinity, NaN and zero.
+  // CHECK:         %[[ABOVE:.*]] = arith.addf %[[X]]
+  // CHECK:         %[[FINITE:.*]] = arith.cmpf ole, %[[X]]
+  // CHECK:         %[[R:.*]] = arith.select %[[FINITE]], %[[SCALED]], %[[ABOVE]]
+  // CHECK:         %[[TINY:.*]] = arith.cmpf olt, %[[X]]
+  // CHECK:         arith.select %[[TINY]], %{{.*}}, %[[R]]
+  // CHECK-NOT:     math.exp
+  %y = math.exp %x : vector<16xf32>
+  return %y : vector<16xf32>
+}
+
+// CHECK-LABEL: func @scalar(
+func.func @scalar(%x: f32) -> f32 {
+  // CHECK-NOT: math.exp
+  // CHECK:     arith.select %{{.*}} : f32
+  %y = math.exp %x : f32
+  return %y : f32
+}
+
+// CHECK-LABEL: func @other_type(
+func.func @other_type(%x: f64) -> f64 {
+  // CHECK: math.exp
+  %y = math.exp %x : f64
+  return %y : f64
+}

@@ -1,0 +1,45 @@
+// RUN: moe-opt %s --moe-cpu-lower-expert-ffn --canonicalize | FileCheck %s
+
+// CHECK-LABEL: func @ffn(
+// CHECK-SAME:    %[[X:[^ ]*]]: memref<?x8xf32>, %[[IDX:[^ ]*]]: memref<?x2xi32>, %[[W:[^ ]*]]: memref<?x2xf32>, %[[GATE_UP:[^ ]*]]: memref<4x1x8x32xf32>, %[[DOWN:[^ ]*]]: memref<4x1x16x32xf32>, %[[Y:[^ ]*]]: memref<?x8xf32>
+func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, %gate_up: memref<4x1x8x32xf32>,
+               %down: memref<4x1x16x32xf32>, %y: memref<?x8xf32>) attributes {moe.isa = "v4"} {
+  // Slots are sorted; N = 2T.
+  // CHECK:      %[[T:.*]] = memref.dim %[[IDX]], %c0
+  // CHECK:      %[[N:.*]] = arith.muli %[[T]], %c2
+  // CHECK:      %[[SORTED:.*]] = memref.alloc(%[[N]]) : memref<?xi32>
+  // CHECK:      memref.alloc() : memref<6xi32>
+  // Rows of tokens are packed.
+  // CHECK:      scf.parallel
+  // CHECK:      scf.for
+  // CHECK:        %[[SLOT:.*]] = memref.load %[[SORTED]][
+  // CHECK:        %[[I:.*]] = arith.index_cast %[[SLOT]]
+  // CHECK:        %[[TOKEN:.*]] = arith.divui %[[I]], %c2
+  // CHECK:        vector.transfer_read %[[X]][%[[TOKEN]],
+  // Gate and up are activated and packed.
+  // CHECK:      %[[HIDDEN:.*]] = memref.alloc(%{{.*}}) : memref<?xf32>
+  // CHECK:      scf.parallel
+  // CHECK:        memref.subview %[[GATE_UP]]
+  // CHECK:        %[[GATE:.*]] = vector.load
+  // CHECK:        %[[UP:.*]] = vector.load
+  // CHECK:        arith.negf %[[GATE]]
+  // CHECK:        math.exp
+  // CHECK:        %[[SILU:.*]] = arith.divf %[[GATE]]
+  // CHECK:        %[[H:.*]] = arith.mulf %[[SILU]], %[[UP]]
+  // CHECK:        vector.scatter %[[HIDDEN]]{{.*}}, %[[H]]
+  // Each slot has a row.
+  // CHECK:      %[[ROWS:.*]] = memref.alloc(%[[N]]) : memref<?x8xf32>
+  // CHECK:      scf.parallel
+  // CHECK:        memref.subview %[[DOWN]]
+  // CHECK:        vector.transfer_write %{{.*}}, %[[ROWS]]
+  // Slots are added in order.
+  // CHECK:      scf.parallel
+  // CHECK:        %[[SUM:.*]] = scf.for %[[J:.*]] = %c0{{.*}} to %c2
+  // CHECK:          memref.load %[[IDX]][%{{.*}}, %[[J]]]
+  // CHECK:          %[[V:.*]] = vector.transfer_read %[[ROWS]]
+  // CHECK:          vector.fma %{{.*}}, %[[V]]
+  // CHECK:        vector.transfer_write %[[SUM]], %[[Y]]
+  moe.expert_ffn swiglu packed ins(%x, %idx, %w : memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>)
+    weights(%gate_up, %down : memref<4x1x8x32xf32>, memref<4x1x16x32xf32>) outs(%y : memref<?x8xf32>)
+  return
+}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Checkpoints of random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from tiny import shapes, write_config, write_safetensors
+
+
+def random_weights(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
+    """Values that bf16 holds exactly, so that checkpoints of both types have the same weights. Rows have a length of
+    about 1, so that a product is as large as what goes into it."""
+    rng = np.random.default_rng(0)
+    return {name: _to_bf16(rng.standard_normal(shape) / np.sqrt(shape[-1])) for name, shape in shapes.items()}
+
+
+def write_weights(folder: Path, weights: Mapping[str, np.ndarray], dtype: str) -> Path:
+    """Write model.safetensors with weights of a dtype, ``"f32"`` or ``"bf16"``."""
+    header, chunks, end = {}, [], 0
+    for name, values in weights.items():
+        chunk = (values if dtype == "f32" else (values.view(np.uint32) >> 16).astype(np.uint16)).tobytes()
+        begin, end = end, end + len(chunk)
+        header[name] = {"dtype": dtype.upper(), "shape": values.shape, "data_offsets": [begin, end]}
+        chunks.append(chunk)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_safetensors(folder / "model.safetensors", header, b"".join(chunks))
+    return folder
+
+
+def write_checkpoint(folder: Path, config: dict, dtype: str = "f32") -> Path:
+    """Write config.json and weights for it."""
+    return write_weights(write_config(folder, config), random_weights(shapes(folder)), dtype)
+
+
+def _to_bf16(values: np.ndarray) -> np.ndarray:
+    """f32 with the last 16 bits cut off."""
+    return (values.astype(np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32)

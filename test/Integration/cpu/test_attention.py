@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Ragged sequences over caches whose slots are in any order and hold what others left there."""
+
+import numpy as np
+import pytest
+from rounding import EXP, UNIT
+
+from moec import reference
+
+SLOTS, MAX_LEN = 4, 80
+SCALE = 0.45
+FUNCTIONS = {"grouped": (6, None), "window": (3, 4)}
+"""Heads and window."""
+
+every_function = pytest.mark.parametrize("name", FUNCTIONS)
+
+
+def random_values(count, heads, seed):
+    return np.random.default_rng(seed).normal(0, 2, (count, heads, 5)).astype(np.float32)
+
+
+def ragged(counts, past, slot):
+    return tuple(np.array(column, np.int32) for column in (np.cumsum([0, *counts]), past, slot))
+
+
+@pytest.fixture
+def attention(program):
+    """A program whose caches are full of NaN, so that reading what was not written shows."""
+    attention = program("attention")
+    attention.reserve(SLOTS, MAX_LEN, SLOTS * MAX_LEN)
+    stale = np.full((SLOTS * MAX_LEN, 3, 5), np.nan, np.float32)
+    attention.write(stale, stale, *ragged([MAX_LEN] * SLOTS, [0] * SLOTS, range(SLOTS)))
+    return attention
+
+
+def check_attention(o, q, place, caches, window):
+    keys, values = caches
+    expected = reference.attention(q, *place, keys, values, 1, SCALE, window)
+    largest = reference.attention(q, *place, keys, np.abs(values), 1, SCALE, window)
+    # A score is a sum of 5 products and a scaling; its error counts twice in a quotient of exponentials. Then come
+    # sums over the positions.
+    score = SCALE * 5 * np.abs(q).max(initial=0) * np.nanmax(np.abs(keys[1]), initial=0)
+    bound = (2 * 6 * score + 2 * (EXP + MAX_LEN)) * UNIT * largest
+    assert o.shape == q.shape
+    assert (np.abs(o - expected) <= bound).all()
+
+
+def test_write(attention):
+    """New rows go to their slot and position in their layer, and nothing else changes."""
+    expected = [cache.copy() for cache in attention.read()]
+    assert all(np.isnan(cache[1]).all() and not cache[0].any() for cache in expected)
+    new = random_values(12, 3, 0), random_values(12, 3, 1)
+    place = ragged([5, 0, 6, 1], [7, 2, 0, 79], [2, 1, 3, 0])
+    attention.write(*new, *place)
+    for cache, rows in zip(expected, new):
+        reference.cache_update(rows, *place, cache, 1)
+    np.testing.assert_array_equal(attention.read(), expected)
+
+
+@every_function
+@pytest.mark.parametrize(
+    "counts, slot",
+    [([], []), ([1], [3]), ([17], [0]), ([5, 1, 0, 11], [2, 0, 3, 1]), ([80, 33, 64, 65], [3, 1, 2, 0])],
+    ids=["no sequence", "one token", "one sequence", "ragged", "long"],
+)
+def test_prompt(attention, name, counts, slot):
+    heads, window = FUNCTIONS[name]
+    total, place = sum(counts), ragged(counts, [0] * len(counts), slot)
+    attention.write(random_values(total, 3, 1), random_values(total, 3, 2), *place)
+    q = random_values(total, heads, 3)
+    check_attention(getattr(attention, name)(q, *place), q, place, attention.read(), window)
+
+
+@every_function
+def test_whole_alone_and_in_chunks(attention, name):
+    """A sequence in chunks, beside others and in another slot has the bits of the whole one alone."""
+    heads, _ = FUNCTIONS[name]
+    call = getattr(attention, name)
+    k, v, q = (random_values(70, n, n) for n in (3, 3, heads))
+    place = ragged([70], [0], [1])
+    attention.write(k, v, *place)
+    whole = call(q, *place)
+    other = [random_values(70, n, n + 9) for n in (3, 3, heads)]
+    begin = 0
+    for end in (1, 2, 31, 32, 33, 65, 70):
+        chunk = [np.concatenate([o[begin:end], own[begin:end]]) for o, own in zip(other, (k, v, q))]
+        place = ragged([end - begin] * 2, [begin] * 2, [3, 2])
+        attention.write(*chunk[:2], *place)
+        np.testing.assert_array_equal(call(chunk[2], *place)[end - begin :], whole[begin:end])
+        begin = end
+
+
+@every_function
+def test_large_scores(attention, name):
+    """Scores whose exponentials leave f32: the largest one wins."""
+    heads, window = FUNCTIONS[name]
+    place = ragged([9], [0], [0])
+    attention.write(40 * random_values(9, 3, 1), random_values(9, 3, 2), *place)
+    q = 40 * random_values(9, heads, 3)
+    check_attention(getattr(attention, name)(q, *place), q, place, attention.read(), window)

@@ -1,0 +1,53 @@
+// Ragged sequences over a cache: written, read back, and attended to.
+
+!ids = tensor<?xi32>
+!cache = memref<2x?x?x3x5xf32>
+
+func.func @write(%k: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]}, %v: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]},
+                 %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
+                 %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
+                 %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state}) {
+  %layer = arith.constant 1 : index
+  moe.cache_update %k, %cu, %past, %slot into %k_cache[%layer] : tensor<?x3x5xf32>, !ids, !ids, !ids, !cache
+  moe.cache_update %v, %cu, %past, %slot into %v_cache[%layer] : tensor<?x3x5xf32>, !ids, !ids, !ids, !cache
+  return
+}
+
+func.func @read(%k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
+                %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+    -> (tensor<2x?x?x3x5xf32> {moe.dims = [2, "slots", "max_len", 3, 5]},
+        tensor<2x?x?x3x5xf32> {moe.dims = [2, "slots", "max_len", 3, 5]}) {
+  %k = bufferization.to_tensor %k_cache restrict : !cache to tensor<2x?x?x3x5xf32>
+  %v = bufferization.to_tensor %v_cache restrict : !cache to tensor<2x?x?x3x5xf32>
+  return %k, %v : tensor<2x?x?x3x5xf32>, tensor<2x?x?x3x5xf32>
+}
+
+func.func @grouped(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
+                   %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
+                   %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
+                   %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+    -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
+  %c0 = arith.constant 0 : index
+  %layer = arith.constant 1 : index
+  %n = tensor.dim %q, %c0 : tensor<?x6x5xf32>
+  %init = tensor.empty(%n) : tensor<?x6x5xf32>
+  %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x6x5xf32>, !ids, !ids, !ids)
+         cache(%k_cache, %v_cache at %layer : !cache) outs(%init : tensor<?x6x5xf32>)
+         {scale = 0.45 : f32} -> tensor<?x6x5xf32>
+  return %o : tensor<?x6x5xf32>
+}
+
+func.func @window(%q: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]},
+                  %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
+                  %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
+                  %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+    -> (tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]}) {
+  %c0 = arith.constant 0 : index
+  %layer = arith.constant 1 : index
+  %n = tensor.dim %q, %c0 : tensor<?x3x5xf32>
+  %init = tensor.empty(%n) : tensor<?x3x5xf32>
+  %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x3x5xf32>, !ids, !ids, !ids)
+         cache(%k_cache, %v_cache at %layer : !cache) outs(%init : tensor<?x3x5xf32>)
+         {scale = 0.45 : f32, window = 4 : i64} -> tensor<?x3x5xf32>
+  return %o : tensor<?x3x5xf32>
+}
