@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import moec
@@ -85,6 +86,10 @@ def _generate(options: argparse.Namespace) -> None:
     prompt = tokenizer.encode(options.prompt).ids
     text = TextStream(tokenizer, prompt)
     sampling = (options.max_new_tokens, options.temperature, options.top_p, options.seed)
-    for _, token in stream(load(options.package), [prompt], *sampling):
+    model, count, start = load(options.package), 0, time.perf_counter()
+    for _, token in stream(model, [prompt], *sampling):
         print(text.push(token), end="", flush=True)
+        count += 1
     print(text.flush())
+    seconds = time.perf_counter() - start
+    print(f"{count} tokens in {seconds:.2f} s, {count / seconds:.0f} tokens/s", file=sys.stderr)

@@ -239,6 +239,30 @@ func.func @cache_update_c1(%k: memref<?x4x32xf32>, %cu: memref<?xi32>, %cache: m
 
 // -----
 
+func.func @panel_matmul_c1(%rows: memref<?x4xf32>, %panels: memref<1x160x32xf32>) {
+  // expected-error @below {{'moe.panel_matmul' op expected rows of static shape, got 'memref<?x4xf32>'}}
+  %acc = moe.panel_matmul %rows, %panels : memref<?x4xf32>, memref<1x160x32xf32> -> vector<1x4x2x16xf32>
+  return
+}
+
+// -----
+
+func.func @panel_matmul_c2(%rows: memref<160x4xf32>, %panels: memref<1x96x32xf32>) {
+  // expected-error @below {{'moe.panel_matmul' op expected panels of shape [1,160,32], got [1,96,32]}}
+  %acc = moe.panel_matmul %rows, %panels : memref<160x4xf32>, memref<1x96x32xf32> -> vector<1x4x2x16xf32>
+  return
+}
+
+// -----
+
+func.func @panel_matmul_c3(%rows: memref<160x4xf32>, %panels: memref<1x160x32xf32>) {
+  // expected-error @below {{'moe.panel_matmul' op expected a result of [1,4] registers for 32 columns, got [1,4,1,16]}}
+  %acc = moe.panel_matmul %rows, %panels : memref<160x4xf32>, memref<1x160x32xf32> -> vector<1x4x1x16xf32>
+  return
+}
+
+// -----
+
 // expected-error @below {{'moe.parameter' op expected either `from` or `pack of`}}
 moe.parameter @parameter_c1 : tensor<4x4xf32>
 

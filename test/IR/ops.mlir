@@ -139,3 +139,10 @@ func.func @attention(%q: tensor<?x8x40xf32>, %cu: tensor<?xi32>, %past: tensor<?
          {scale = 0.125 : f32, window = 8 : i64} -> tensor<?x8x40xf32>
   return
 }
+
+// CHECK-LABEL: func @panel_matmul(
+func.func @panel_matmul(%rows: memref<160x12xf32>, %panels: memref<1x160x32xf32>) {
+  // CHECK: moe.panel_matmul %{{.*}}, %{{.*}} : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
+  %acc = moe.panel_matmul %rows, %panels : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
+  return
+}

@@ -8,8 +8,12 @@
 
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/Config/llvm-config.h"
 
 int main(int argc, char **argv) {
+  llvm::cl::SetVersionPrinter([](llvm::raw_ostream &os) {
+    os << "moe-opt " MOE_VERSION ", LLVM " LLVM_VERSION_STRING "\n";
+  });
   mlir::DialectRegistry registry;
   mlir::moe::registerAllDialects(registry);
   mlir::registerAllPasses();

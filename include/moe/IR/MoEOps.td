@@ -43,7 +43,7 @@ def MoE_ScoreOp : MoE_Op<"score", [
   let description = [{
     `softmax`: `s[t,e] = exp(l[t,e] - m[t]) / sum_e exp(l[t,e] - m[t])` with `m[t] = max_e l[t,e]`, in f32.
 
-    Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-core`.
+    Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-routing`.
 
     ```mlir
     %s = moe.score softmax %logits : tensor<?x16xf32>
@@ -62,7 +62,7 @@ def MoE_SelectOp : MoE_CoreOp<"select"> {
 
     - `select_c1`: the number of experts is static and `1 <= k <= E`.
 
-    Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-core`.
+    Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-routing`.
 
     ```mlir
     %idx = moe.select %key top 4 : tensor<?x16xf32>
@@ -82,7 +82,7 @@ def MoE_WeighOp : MoE_CoreOp<"weigh"> {
 
     - `weigh_c1`: scores and indices have the same number of tokens.
 
-    Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-core`.
+    Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-routing`.
 
     ```mlir
     %w = moe.weigh %s at %idx norm sum : tensor<?x16xf32>, tensor<?x4xi32>
@@ -105,7 +105,7 @@ def MoE_AssignOp : MoE_CoreOp<"assign"> {
 
     - `assign_c1`: the number of experts is at least 1.
 
-    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-core`.
+    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-routing`.
 
     ```mlir
     %row, %perm, %offsets = moe.assign %idx into 16 : tensor<?x4xi32>
@@ -124,7 +124,7 @@ def MoE_DispatchOp : MoE_CoreOp<"dispatch"> {
 
     - `dispatch_c1`: `k` is at least 1.
 
-    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-core`.
+    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-experts`.
 
     ```mlir
     %xs = moe.dispatch %x by %perm top 4 : tensor<?x160xf32>, tensor<?xi32>
@@ -144,7 +144,7 @@ def MoE_GluOp : MoE_Op<"glu", [
   let description = [{
     `swiglu`: `silu(gate) * up` with `silu(g) = g / (1 + exp(-g))` (Shazeer 2020, arXiv:2002.05202).
 
-    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-core`.
+    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-experts`.
 
     ```mlir
     %h = moe.glu swiglu %gate, %up : tensor<?x96xf32>
@@ -163,7 +163,7 @@ def MoE_CombineOp : MoE_CoreOp<"combine"> {
 
     - `combine_c1`: rows and weights have the same shape.
 
-    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-core`.
+    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-experts`.
 
     ```mlir
     %y = moe.combine %ys, %row, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>
@@ -437,7 +437,7 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
 
     - `parameter_c1`: exactly one of `from` and `pack of`.
     - `parameter_c2`: the shape is static.
-    - `parameter_c3`: placeholders are `{0}` to `{n-1}`, each once, and n is less than the rank.
+    - `parameter_c3`: placeholders are `{0}` to `{n-1}`, each once, and n is at most the rank.
     - `parameter_c4`: `at` has one list per placeholder, as long as the extent.
     - `parameter_c5`: one or two sources, which exist, have one type, and pack to this type.
 
