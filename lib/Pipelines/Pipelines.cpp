@@ -75,13 +75,9 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(memref::createResolveShapedTypeResultDimsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createLowerWorkspacePass());
-  pm.addPass(createConvertSCFToOpenMPPass());
-  pm.addNestedPass<func::FuncOp>(createCpuHoistScratchPass());
-  pm.addNestedPass<func::FuncOp>(createCpuBindThreadsPass());
+  pm.addPass(createCpuLowerParallelPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
-  // Before scf: the scopes around the bodies of parallel loops must go while
-  // what they hold is one block.
   pm.addPass(createFinalizeMemRefToLLVMConversionPass());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
@@ -115,7 +111,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
 }
 
 void mlir::moe::registerPipelines() {
-  PassPipelineRegistration<CompileOptions>(
-      "moe-compile-cpu", "Compiles a graph to LLVM for CPUs",
-      buildCompilePipeline);
+  PassPipelineRegistration<CompileOptions>("moe-compile-cpu",
+                                           "Compiles a graph to LLVM for CPUs",
+                                           buildCompilePipeline);
 }

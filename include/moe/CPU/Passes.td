@@ -168,28 +168,6 @@ def CpuVectorizePass : Pass<"moe-cpu-vectorize", "::mlir::func::FuncOp"> {
 // On loops
 //===----------------------------------------------------------------------===//
 
-def CpuBindThreadsPass : Pass<"moe-cpu-bind-threads", "::mlir::func::FuncOp"> {
-  let summary = "run each parallel region with the threads that the call asks for";
-  let description = [{
-    ```mlir
-    func.func @forward.v3(%call: !llvm.ptr, ...) {
-      omp.parallel { ... }
-    ```
-    becomes
-    ```mlir
-    func.func @forward.v3(%call: !llvm.ptr, ...) {
-      ... %threads = the member `threads` of %call, as i32
-      omp.parallel num_threads(%threads : i32) { ... }
-    ```
-    so that concurrent calls do not share a setting.
-
-    Precondition: after `--moe-lower-call` and `--convert-scf-to-openmp`. Does nothing to functions without regions.
-
-    Contract class B: no result depends on the number of threads.
-  }];
-  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
-}
-
 def CpuExpandExpPass : Pass<"moe-cpu-expand-exp"> {
   let summary = "compute math.exp of f32 with fused multiply-adds instead of calls";
   let description = [{
@@ -202,36 +180,6 @@ def CpuExpandExpPass : Pass<"moe-cpu-expand-exp"> {
     number; NaN of NaN. The same bits for a scalar and for vectors of any width.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
-}
-
-def CpuHoistScratchPass : Pass<"moe-cpu-hoist-scratch"> {
-  let summary = "allocate stack buffers of parallel loops once per thread";
-  let description = [{
-    ```mlir
-    omp.parallel {
-      omp.wsloop {
-        omp.loop_nest (%i) : index = (%c0) to (%n) step (%c1) {
-          memref.alloca_scope {
-            %s = memref.alloca() : memref<16xf32>
-            ...
-    ```
-    becomes
-    ```mlir
-    omp.parallel {
-      %s = memref.alloca() : memref<16xf32>
-      omp.wsloop {
-        omp.loop_nest (%i) : index = (%c0) to (%n) step (%c1) {
-          ...
-    ```
-    because a scope may have one block only, which loops in its body end when they become branches, and because the
-    buffer then is at a fixed place of the thread's stack frame.
-
-    Precondition: after `--convert-scf-to-openmp`. Leaves scopes with buffers of a dynamic size or with results.
-
-    Contract class B: an iteration does not read what another has left in a stack buffer.
-  }];
-  let statistics = [
-    Statistic<"numScopes", "num-scopes", "scopes removed">];
 }
 
 def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels"> {
@@ -260,6 +208,36 @@ def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels"> {
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
                            "::mlir::ub::UBDialect", "::mlir::vector::VectorDialect"];
+}
+
+def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {
+  let summary = "run each scf.parallel in an OpenMP region, on the threads that the call asks for";
+  let description = [{
+    ```mlir
+    func.func @forward.v3(%call: !llvm.ptr, ...) {
+      scf.parallel (%i) = (%c0) to (%n) step (%c1) { ... }
+    ```
+    becomes
+    ```mlir
+    func.func @forward.v3(%call: !llvm.ptr, ...) {
+      ... %threads = the member `threads` of %call, as i32
+      omp.parallel num_threads(%threads : i32) {
+        ... %first, %last = this thread's part of 0 .. n
+        scf.for %i = %first to %last step %c1 { ... }
+        omp.terminator
+      }
+    ```
+    The number of threads is the call's, so that concurrent calls do not share a setting. Stack buffers of the body are
+    allocated once per thread.
+
+    Precondition: after `--moe-lower-call`; loops in parallel have one dimension, no reduction, and do not nest.
+    Postcondition: no scf.parallel.
+
+    Contract class B: iterations are independent.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::omp::OpenMPDialect"];
+  let statistics = [
+    Statistic<"numRegions", "num-regions", "OpenMP regions made">];
 }
 
 #endif // MOE_CPU_PASSES_TD
