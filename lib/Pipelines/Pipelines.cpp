@@ -75,13 +75,9 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(memref::createResolveShapedTypeResultDimsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createLowerWorkspacePass());
-  pm.addPass(createConvertSCFToOpenMPPass());
-  pm.addNestedPass<func::FuncOp>(createCpuHoistScratchPass());
-  pm.addNestedPass<func::FuncOp>(createCpuBindThreadsPass());
+  pm.addNestedPass<func::FuncOp>(createCpuLowerParallelPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
-  // Before scf: the scopes around the bodies of parallel loops must go while
-  // what they hold is one block.
   pm.addPass(createFinalizeMemRefToLLVMConversionPass());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
