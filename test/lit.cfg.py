@@ -11,11 +11,7 @@ import lit.formats
 config.name = "moe"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir"]
-<<<<<<< HEAD
-config.excludes = ["Integration", "Programs"]  # what pytest compiles and runs
-=======
 config.excludes = ["Integration", "Programs"]
->>>>>>> 4b62c7662a86c16a1bc09f66fdc62c19e3886f53
 config.test_source_root = os.path.join(config.source, "test")
 config.test_exec_root = os.path.join(config.build, "test")
 

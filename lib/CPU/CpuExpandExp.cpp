@@ -7,8 +7,8 @@
 // enough); exp(r) is a polynomial of degree 6.
 //
 // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the
-// sum, from where a shift brings it to the exponent's place. Where 2^n would
-// leave the exponent's range, selects take over.
+// sum, from where shifts bring its halves to the exponents' places of two
+// factors. Where 2^n would leave even their range, selects take over.
 //
 //===----------------------------------------------------------------------===//
 
