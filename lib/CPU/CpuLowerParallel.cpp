@@ -1,17 +1,14 @@
-//===- CpuLowerParallel.cpp - scf.parallel to OpenMP regions --------------===//
+//===- CpuLowerParallel.cpp - Parallel loops to regions of threads --------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Each thread of a region works on one contiguous part of the iterations:
+//   counter = 0
+//   on each thread of the call:
+//     while (begin = counter; counter += share; begin < n)    (atomically)
+//       for i = begin to min(begin + share, n): the body
 //
-//   omp.parallel num_threads(call->threads) {
-//     first, last = n * id / threads, n * (id + 1) / threads
-//     scf.for i = first to last { body }
-//   }
-//
-// Upstream's --convert-scf-to-openmp makes a work-sharing loop of it instead,
-// whose start allocates memory in libomp, and which has no operand for the
-// number of threads.
+// OpenMP starts and joins the threads. It does not divide the work: its runtime
+// may allocate memory for that, and a call must not.
 //
 //===----------------------------------------------------------------------===//
 
@@ -20,7 +17,6 @@
 #include "moe/Support/CallStruct.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/LLVMIR/FunctionCallUtils.h"
 #include "mlir/Dialect/OpenMP/OpenMPDialect.h"
 
 namespace mlir::moe {
@@ -33,95 +29,99 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
-namespace {
+/// Shares that a thread would take if all were equally fast: the more, the
+/// better the balance; the fewer, the less threads wait for the counter.
+static constexpr int64_t kSharesPerThread = 8;
 
-/// OpenMP's functions that a region asks for its place.
-struct OpenMPFunctions {
-  LLVM::LLVMFuncOp threadNumber, numThreads;
-};
+static LogicalResult verify(scf::ParallelOp loop) {
+  if (loop.getNumLoops() != 1 || loop.getNumReductions() != 0 ||
+      !isConstantIntValue(loop.getLowerBound()[0], 0) ||
+      !isConstantIntValue(loop.getStep()[0], 1))
+    return loop.emitError("expected one dimension from 0 in steps of 1");
+  WalkResult result = loop.getBody()->walk([](Operation *op) -> WalkResult {
+    if (isa<scf::ParallelOp>(op))
+      return op->emitError("expected no parallel loop in another");
+    if (isa<memref::AllocaOp>(op) && op->getNumOperands() != 0)
+      return op->emitError(
+          "expected a static size of a stack buffer in a parallel loop");
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
+/// Lowers a loop for `threads` threads; `counter` is a memref<i64> that no
+/// other loop uses at the same time.
+static void lower(scf::ParallelOp loop, Value threads, Value counter) {
+  ImplicitLocOpBuilder b(loop.getLoc(), loop);
+  Type i64 = b.getI64Type();
+  Value count = arith::IndexCastOp::create(b, i64, loop.getUpperBound()[0]);
+  Value zero = arith::ConstantIntOp::create(b, i64, 0);
+  Value one = arith::ConstantIntOp::create(b, i64, 1);
+  Value shares =
+      mul(b, threads, arith::ConstantIntOp::create(b, i64, kSharesPerThread));
+  Value share = add(b, div(b, count, shares), one);
+  store(b, zero, counter, {});
+
+  omp::ParallelOperands clauses;
+  clauses.numThreads = arith::TruncIOp::create(b, b.getI32Type(), threads);
+  auto region = omp::ParallelOp::create(b, clauses);
+  Block *block = b.createBlock(&region.getRegion());
+
+  auto claim = [&](OpBuilder &nested, Location loc, ValueRange) {
+    ImplicitLocOpBuilder b(loc, nested);
+    Value begin = memref::AtomicRMWOp::create(b, arith::AtomicRMWKind::addi,
+                                              share, counter, ValueRange());
+    scf::ConditionOp::create(b, less(b, begin, count), begin);
+  };
+  auto work = [&](OpBuilder &nested, Location loc, ValueRange claimed) {
+    ImplicitLocOpBuilder b(loc, nested);
+    Value begin = claimed[0], end = min(b, add(b, begin, share), count);
+    Type index = b.getIndexType();
+    forEach(b, arith::IndexCastOp::create(b, index, begin),
+            arith::IndexCastOp::create(b, index, end), 1,
+            [&](ImplicitLocOpBuilder &b, Value i) {
+              IRRewriter rewriter(b);
+              rewriter.eraseOp(loop.getBody()->getTerminator());
+              rewriter.inlineBlockBefore(loop.getBody(), b.getInsertionBlock(),
+                                         b.getInsertionPoint(), i);
+              b.setInsertionPointToEnd(b.getInsertionBlock());
+            });
+    scf::YieldOp::create(b);
+  };
+  scf::WhileOp::create(b, TypeRange{i64}, ValueRange(), claim, work);
+  omp::TerminatorOp::create(b);
+  loop.erase();
+
+  // Once per thread, not once per iteration.
+  region.walk([&](memref::AllocaOp buffer) {
+    buffer->moveBefore(block, block->begin());
+  });
+}
+
+namespace {
 
 struct CpuLowerParallelPass final
     : moe::impl::CpuLowerParallelPassBase<CpuLowerParallelPass> {
-  void runOnOperation() override;
-};
-
-} // namespace
-
-static FailureOr<OpenMPFunctions> declareOpenMP(ModuleOp module) {
-  OpBuilder b(module.getBodyRegion());
-  Type i32 = b.getI32Type();
-  auto number =
-      LLVM::lookupOrCreateFn(b, module, "omp_get_thread_num", {}, i32);
-  auto count =
-      LLVM::lookupOrCreateFn(b, module, "omp_get_num_threads", {}, i32);
-  if (failed(number) || failed(count))
-    return failure();
-  return OpenMPFunctions{*number, *count};
-}
-
-/// Moves the body of `loop` into an OpenMP region on `threads` threads.
-static void lowerLoop(scf::ParallelOp loop, Value threads,
-                      const OpenMPFunctions &openmp) {
-  OpBuilder builder(loop);
-  ImplicitLocOpBuilder b(loop.getLoc(), builder);
-  Value lower = loop.getLowerBound()[0], step = loop.getStep()[0];
-  Value span = sub(b, loop.getUpperBound()[0], lower);
-  Value count = arith::CeilDivSIOp::create(b, span, step);
-  auto region = omp::ParallelOp::create(b);
-  region.getNumThreadsMutable().assign(threads);
-  b.createBlock(&region.getRegion());
-  auto ask = [&](LLVM::LLVMFuncOp function) {
-    return toIndex(b,
-                   LLVM::CallOp::create(b, function, ValueRange()).getResult());
-  };
-  Value id = ask(openmp.threadNumber), parts = ask(openmp.numThreads);
-  auto bound = [&](Value part) { return div(b, mul(b, count, part), parts); };
-  auto part = scf::ForOp::create(b, bound(id), bound(add(b, id, 1)),
-                                 constantIndex(b, 1));
-  omp::TerminatorOp::create(b);
-
-  b.setInsertionPointToStart(part.getBody());
-  Value i = add(b, lower, mul(b, part.getInductionVar(), step));
-  loop.getInductionVars()[0].replaceAllUsesWith(i);
-  loop.getBody()->getTerminator()->erase();
-  part.getBody()->getOperations().splice(
-      part.getBody()->getTerminator()->getIterator(),
-      loop.getBody()->getOperations());
-  // One stack buffer a thread, not one an iteration.
-  for (auto scratch : llvm::to_vector(part.getOps<memref::AllocaOp>()))
-    if (scratch.getType().hasStaticShape())
-      scratch->moveBefore(&region.getRegion().front().front());
-  loop.erase();
-}
-
-void CpuLowerParallelPass::runOnOperation() {
-  ModuleOp module = getOperation();
-  for (auto function : module.getOps<func::FuncOp>()) {
+  void runOnOperation() override {
+    func::FuncOp function = getOperation();
     SmallVector<scf::ParallelOp> loops;
-    WalkResult walk = function.walk([&](scf::ParallelOp loop) {
-      if (loop.getNumLoops() != 1 || loop.getNumReductions() != 0 ||
-          loop->getParentOfType<scf::ParallelOp>()) {
-        loop.emitOpError("expected one dimension, no reduction and no loop in "
-                         "parallel around it");
-        return WalkResult::interrupt();
-      }
-      loops.push_back(loop);
-      return WalkResult::advance();
-    });
-    if (walk.wasInterrupted())
-      return signalPassFailure();
+    function.walk([&](scf::ParallelOp loop) { loops.push_back(loop); });
     if (loops.empty())
-      continue;
-    FailureOr<OpenMPFunctions> openmp = declareOpenMP(module);
-    if (failed(openmp))
-      return signalPassFailure();
+      return;
+    for (scf::ParallelOp loop : loops)
+      if (failed(verify(loop)))
+        return signalPassFailure();
+
     OpBuilder builder = OpBuilder::atBlockBegin(&function.getBody().front());
     ImplicitLocOpBuilder b(function.getLoc(), builder);
     Value threads =
         loadCallField(b, function.getArgument(0), CallField::Threads);
-    threads = LLVM::TruncOp::create(b, b.getI32Type(), threads);
+    Value counter =
+        memref::AllocaOp::create(b, MemRefType::get({}, b.getI64Type()));
     for (scf::ParallelOp loop : loops)
-      lowerLoop(loop, threads, *openmp);
-    numRegions += loops.size();
+      lower(loop, threads, counter);
+    numLoops += loops.size();
   }
-}
+};
+
+} // namespace

@@ -1,12 +1,38 @@
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// RUN: moe-opt %s --moe-cpu-lower-parallel --verify-diagnostics
+// RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(moe-cpu-lower-parallel))' --split-input-file --verify-diagnostics
 
-// Two dimensions have no one order of parts.
-func.func @two_dimensions(%call: !llvm.ptr, %n: index) {
+func.func @steps(%call: !llvm.ptr, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
+  // expected-error @below {{expected one dimension from 0 in steps of 1}}
+  scf.parallel (%i) = (%c0) to (%n) step (%c2) {
+    scf.reduce
+  }
+  return
+}
+
+// -----
+
+func.func @nest(%call: !llvm.ptr, %n: index) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
-  // expected-error @+1 {{'scf.parallel' op expected one dimension, no reduction and no loop in parallel around it}}
-  scf.parallel (%i, %j) = (%c0, %c0) to (%n, %n) step (%c1, %c1) {
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    // expected-error @below {{expected no parallel loop in another}}
+    scf.parallel (%j) = (%c0) to (%n) step (%c1) {
+      scf.reduce
+    }
+    scf.reduce
+  }
+  return
+}
+
+// -----
+
+func.func @size(%call: !llvm.ptr, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    // expected-error @below {{expected a static size of a stack buffer in a parallel loop}}
+    %s = memref.alloca(%n) : memref<?xf32>
     scf.reduce
   }
   return

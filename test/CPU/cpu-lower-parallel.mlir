@@ -1,39 +1,58 @@
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// RUN: moe-opt %s --moe-cpu-lower-parallel --canonicalize | FileCheck %s
+// RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(moe-cpu-lower-parallel))' | FileCheck %s
 
-// A region runs with the member `threads` of the call; each thread has one part
-// of the iterations, and one stack buffer.
-// CHECK-LABEL: func @region(
-// CHECK-SAME:    %[[CALL:.*]]: !llvm.ptr, %[[N:.*]]: index
-// CHECK:         %[[MEMBER:.*]] = llvm.getelementptr %[[CALL]][2] : (!llvm.ptr) -> !llvm.ptr, i64
-// CHECK:         %[[THREADS:.*]] = llvm.load %[[MEMBER]] : !llvm.ptr -> i64
-// CHECK:         %[[I32:.*]] = llvm.trunc %[[THREADS]] : i64 to i32
-// CHECK:         omp.parallel num_threads(%[[I32]] : i32) {
-// CHECK:           %[[SCRATCH:.*]] = memref.alloca() : memref<4xf32>
-// CHECK:           llvm.call @omp_get_thread_num
-// CHECK:           llvm.call @omp_get_num_threads
-// CHECK:           %[[FIRST:.*]] = arith.divui
-// CHECK:           %[[LAST:.*]] = arith.divui
-// CHECK:           scf.for %[[I:.*]] = %[[FIRST]] to %[[LAST]]
-// CHECK:             memref.store %{{.*}}, %[[SCRATCH]]
-// CHECK:           omp.terminator
-func.func @region(%call: !llvm.ptr, %n: index, %x: memref<?xf32>) {
+// Each thread of the call takes shares of the iterations until none is left.
+// CHECK-LABEL: func.func @shares
+//  CHECK-SAME: (%[[CALL:.*]]: !llvm.ptr, %[[N:.*]]: index, %[[OUT:.*]]: memref<?xindex>)
+//   CHECK-DAG: %[[COUNTER:.*]] = memref.alloca() : memref<i64>
+//   CHECK-DAG: %[[FIELD:.*]] = llvm.getelementptr %[[CALL]][2]
+//   CHECK-DAG: %[[THREADS:.*]] = llvm.load %[[FIELD]] : !llvm.ptr -> i64
+//       CHECK: %[[COUNT:.*]] = arith.index_cast %[[N]] : index to i64
+//       CHECK: memref.store %{{.*}}, %[[COUNTER]][] : memref<i64>
+//       CHECK: %[[I32:.*]] = arith.trunci %[[THREADS]] : i64 to i32
+//       CHECK: omp.parallel num_threads(%[[I32]] : i32) {
+//       CHECK:   %[[BEGIN:.*]] = memref.atomic_rmw addi %[[SHARE:.*]], %[[COUNTER]][]
+//       CHECK:   %[[MORE:.*]] = arith.cmpi ult, %[[BEGIN]], %[[COUNT]]
+//       CHECK:   scf.condition(%[[MORE]]) %[[BEGIN]]
+//       CHECK: ^bb0(%[[TAKEN:.*]]: i64):
+//       CHECK:   %[[LIMIT:.*]] = arith.addi %[[TAKEN]], %[[SHARE]]
+//       CHECK:   %[[END:.*]] = arith.minui %[[LIMIT]], %[[COUNT]]
+//   CHECK-DAG:   %[[FROM:.*]] = arith.index_cast %[[TAKEN]]
+//   CHECK-DAG:   %[[TO:.*]] = arith.index_cast %[[END]]
+//       CHECK:   scf.for %[[I:.*]] = %[[FROM]] to %[[TO]]
+//       CHECK:     memref.store %[[I]], %[[OUT]][%[[I]]]
+//       CHECK:   omp.terminator
+func.func @shares(%call: !llvm.ptr, %n: index, %out: memref<?xindex>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   scf.parallel (%i) = (%c0) to (%n) step (%c1) {
-    %scratch = memref.alloca() : memref<4xf32>
-    %v = memref.load %x[%i] : memref<?xf32>
-    memref.store %v, %scratch[%c0] : memref<4xf32>
-    %w = memref.load %scratch[%c0] : memref<4xf32>
-    memref.store %w, %x[%i] : memref<?xf32>
+    memref.store %i, %out[%i] : memref<?xindex>
     scf.reduce
   }
   return
 }
 
-// Without loops in parallel the call is not read.
-// CHECK-LABEL: func @serial(
-// CHECK-NEXT:    return
+// A stack buffer is one per thread, whatever the number of iterations.
+// CHECK-LABEL: func.func @scratch
+//       CHECK: omp.parallel
+//  CHECK-NEXT:   %[[SCRATCH:.*]] = memref.alloca() : memref<16xf32>
+//       CHECK:   scf.for
+//       CHECK:     memref.store %{{.*}}, %[[SCRATCH]]
+func.func @scratch(%call: !llvm.ptr, %n: index, %x: f32) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    %s = memref.alloca() : memref<16xf32>
+    memref.store %x, %s[%c0] : memref<16xf32>
+    scf.reduce
+  }
+  return
+}
+
+// A function without parallel loops does not read the call.
+// CHECK-LABEL: func.func @serial
+//   CHECK-NOT: llvm.load
+//   CHECK-NOT: omp
+//       CHECK: return
 func.func @serial(%call: !llvm.ptr) {
   return
 }

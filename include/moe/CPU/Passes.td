@@ -182,6 +182,43 @@ def CpuExpandExpPass : Pass<"moe-cpu-expand-exp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 
+def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::func::FuncOp"> {
+  let summary = "run parallel loops on the threads that the call asks for";
+  let description = [{
+    ```mlir
+    func.func @forward.v3(%call: !llvm.ptr, ...) {
+      scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+        %s = memref.alloca() : memref<16xf32>
+        ...
+    ```
+    becomes
+    ```mlir
+    func.func @forward.v3(%call: !llvm.ptr, ...) {
+      ... %threads = the member `threads` of %call
+      memref.store %zero, %counter[] : memref<i64>
+      omp.parallel num_threads(%threads_i32 : i32) {
+        %s = memref.alloca() : memref<16xf32>
+        scf.while : () -> i64 {
+          %begin = memref.atomic_rmw addi %share, %counter[] : (i64, memref<i64>) -> i64
+          %more = arith.cmpi ult, %begin, %n_i64 : i64
+          scf.condition(%more) %begin : i64
+        } do {
+          ... scf.for %i = %begin to min(%begin + %share, %n) { ... }
+    ```
+    Threads that are free take the next share, so that one that is late does not keep the others waiting. Stack buffers
+    of the body become one per thread.
+
+    Precondition: after `--moe-lower-call`; loops of one dimension, not nested. Fails on others.
+
+    Contract class B: an iteration owns what it writes and does not read what another has left in a stack buffer, so
+    that no result depends on who runs it.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::omp::OpenMPDialect", "::mlir::scf::SCFDialect"];
+  let statistics = [
+    Statistic<"numLoops", "num-loops", "parallel loops lowered">];
+}
+
 def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels"> {
   let summary = "make of each moe.panel_matmul a loop over K with its accumulators in registers";
   let description = [{
