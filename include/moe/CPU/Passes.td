@@ -247,34 +247,4 @@ def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels"> {
                            "::mlir::ub::UBDialect", "::mlir::vector::VectorDialect"];
 }
 
-def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {
-  let summary = "run each scf.parallel in an OpenMP region, on the threads that the call asks for";
-  let description = [{
-    ```mlir
-    func.func @forward.v3(%call: !llvm.ptr, ...) {
-      scf.parallel (%i) = (%c0) to (%n) step (%c1) { ... }
-    ```
-    becomes
-    ```mlir
-    func.func @forward.v3(%call: !llvm.ptr, ...) {
-      ... %threads = the member `threads` of %call, as i32
-      omp.parallel num_threads(%threads : i32) {
-        ... %first, %last = this thread's part of 0 .. n
-        scf.for %i = %first to %last step %c1 { ... }
-        omp.terminator
-      }
-    ```
-    The number of threads is the call's, so that concurrent calls do not share a setting. Stack buffers of the body are
-    allocated once per thread.
-
-    Precondition: after `--moe-lower-call`; loops in parallel have one dimension, no reduction, and do not nest.
-    Postcondition: no scf.parallel.
-
-    Contract class B: iterations are independent.
-  }];
-  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::omp::OpenMPDialect"];
-  let statistics = [
-    Statistic<"numRegions", "num-regions", "OpenMP regions made">];
-}
-
 #endif // MOE_CPU_PASSES_TD
