@@ -7,8 +7,8 @@
 // enough); exp(r) is a polynomial of degree 6.
 //
 // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the
-// sum, from where a shift brings it to the exponent's place. Where 2^n would
-// leave the exponent's range, selects take over.
+// sum, from where shifts bring its halves to the exponents' places of two
+// factors. Where 2^n would leave even their range, selects take over.
 //
 //===----------------------------------------------------------------------===//
 
@@ -30,8 +30,8 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
-/// Where the result is the smallest normal number, and where the largest.
-static constexpr float kLow = -87.33654f, kHigh = 88.72283f;
+/// Below the first the result is 0, above the second infinity.
+static constexpr float kLow = -103.98f, kHigh = 88.72283f;
 static constexpr float kInverseLn2 = 1.44269504f;
 static constexpr float kLn2High = 0.693145751953125f;
 static constexpr float kLn2Low = 1.42860677e-6f;
@@ -71,13 +71,23 @@ static Value expand(ImplicitLocOpBuilder &b, Value x) {
   for (float coefficient : ArrayRef(kCoefficients).drop_front())
     power = fma(power, r, f32(coefficient));
 
-  Value exponent =
-      arith::ShLIOp::create(b, arith::BitcastOp::create(b, i32s, sum),
-                            constant(b, i32s, b.getI32IntegerAttr(23)));
-  Value scaled = arith::BitcastOp::create(
-      b, f32s,
-      arith::AddIOp::create(b, arith::BitcastOp::create(b, i32s, power),
-                            exponent));
+  // Two factors 2^(n/2), so that results below the smallest normal number are
+  // rounded to denormal ones.
+  auto i32 = [&](int32_t value) {
+    return constant(b, i32s, b.getI32IntegerAttr(value));
+  };
+  Value exponent = arith::SubIOp::create(
+      b, arith::BitcastOp::create(b, i32s, sum),
+      i32(llvm::bit_cast<int32_t>(kRound)));
+  Value half = arith::ShRSIOp::create(b, exponent, i32(1));
+  Value scaled = power;
+  for (Value part :
+       {half, arith::SubIOp::create(b, exponent, half).getResult()}) {
+    Value biased = arith::AddIOp::create(b, part, i32(127));
+    Value bits = arith::ShLIOp::create(b, biased, i32(23));
+    scaled = arith::MulFOp::create(b, scaled,
+                                   arith::BitcastOp::create(b, f32s, bits));
+  }
 
   // Infinity above, and NaN of NaN.
   Value above =

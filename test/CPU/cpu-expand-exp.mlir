@@ -8,8 +8,12 @@ func.func @vector(%x: vector<16xf32>) -> vector<16xf32> {
   // CHECK:         arith.subf %[[SUM]]
   // CHECK-COUNT-8: math.fma
   // CHECK:         %[[BITS:.*]] = arith.bitcast %[[SUM]] : vector<16xf32> to vector<16xi32>
-  // CHECK:         arith.shli %[[BITS]]
-  // CHECK:         %[[SCALED:.*]] = arith.bitcast %{{.*}} : vector<16xi32> to vector<16xf32>
+  // CHECK:         %[[N:.*]] = arith.subi %[[BITS]]
+  // Two factors, each within the exponent's range.
+  // CHECK:         %[[HALF:.*]] = arith.shrsi %[[N]]
+  // CHECK:         arith.subi %[[N]], %[[HALF]]
+  // CHECK-COUNT-2: arith.shli
+  // CHECK:         %[[SCALED:.*]] = arith.mulf
   // Infinity, NaN and zero.
   // CHECK:         %[[ABOVE:.*]] = arith.addf %[[X]]
   // CHECK:         %[[FINITE:.*]] = arith.cmpf ole, %[[X]]

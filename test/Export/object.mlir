@@ -15,7 +15,6 @@ module attributes {
   // A product and a sum stay two roundings, though the level has FMA; only what
   // asks for a contraction is one.
   //
-  // CHECK:     <f.v3.entry>:
   // CHECK:     <_mlir_ciface_f.v3>:
   // CHECK:       vmulss
   // CHECK-NEXT:  vaddss

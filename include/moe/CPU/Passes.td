@@ -193,13 +193,13 @@ def CpuBindThreadsPass : Pass<"moe-cpu-bind-threads", "::mlir::func::FuncOp"> {
 def CpuExpandExpPass : Pass<"moe-cpu-expand-exp"> {
   let summary = "compute math.exp of f32 with fused multiply-adds instead of calls";
   let description = [{
-    LLVM calls `expf` once per element of a vector. Here `math.exp` of an f32 or a vector of f32 becomes 14 vector
-    operations: reduction by multiples of ln 2, a polynomial of degree 6, and the exponent added to the bits.
+    LLVM calls `expf` once per element of a vector. Here `math.exp` of an f32 or a vector of f32 becomes 20 vector
+    operations: reduction by multiples of ln 2, a polynomial of degree 6, and two factors that scale it.
 
     Postcondition: no `math.exp` of f32.
 
-    Contract class E: within 1 unit in the last place; results below the smallest normal number are 0; infinity above
-    the largest; NaN of NaN. The same bits for a scalar and for vectors of any width.
+    Contract class E: within 1 unit in the last place, denormal results too; 0 below them; infinity above the largest
+    number; NaN of NaN. The same bits for a scalar and for vectors of any width.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
