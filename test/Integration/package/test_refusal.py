@@ -16,7 +16,8 @@ func.func @f(%x: tensor<?x4xf32>) -> tensor<?x3xf32> {
   %n = tensor.dim %x, %c0 : tensor<?x4xf32>
   %init = tensor.empty(%n) : tensor<?x3xf32>
   %w = moe.load_parameter @w[%c0] : tensor<3x4xf32>
-  %y = moe.grouped_matmul ins(%x, %w : tensor<?x4xf32>, tensor<3x4xf32>) outs(%init : tensor<?x3xf32>) -> tensor<?x3xf32>
+  %y = moe.grouped_matmul ins(%x, %w : tensor<?x4xf32>, tensor<3x4xf32>)
+         outs(%init : tensor<?x3xf32>) -> tensor<?x3xf32>
   return %y : tensor<?x3xf32>
 }
 """
