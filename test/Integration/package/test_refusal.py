@@ -60,7 +60,7 @@ def test_good_program(checkpoint, output):
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("return %y", "retrun %y", "<stdin>:9:3: error: custom op 'retrun' is unknown"),
+        ("return %y", "retrun %y", "<stdin>:10:3: error: custom op 'retrun' is unknown"),
         ("ins(%x, %w :", "ins(%x, %z :", "<stdin>:8:35: error: use of undeclared SSA value name"),
         ("{0}", "{1}", "'moe.parameter' op"),
         ("@w[%c0]", "@v[%c0]", "'moe.load_parameter' op"),
