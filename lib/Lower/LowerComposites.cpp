@@ -61,9 +61,8 @@ struct LowerExpertFfn : OpRewritePattern<ExpertFfnOp> {
     OperandRange weights = op.getWeights();
     Value gate = matmul(rows, weights[0]), up = matmul(rows, weights[1]);
     Value hidden = GluOp::create(b, op.getKind(), gate, up);
-    rewriter.replaceOpWithNewOp<CombineOp>(op, matmul(hidden, weights[2]),
-                                           assign.getRow(),
-                                           op.getSlotWeights());
+    rewriter.replaceOpWithNewOp<CombineOp>(
+        op, matmul(hidden, weights[2]), assign.getRow(), op.getSlotWeights());
     return success();
   }
 };

@@ -32,7 +32,10 @@ def replace(path, old, new):
 HASH = "xxh3:[0-9a-f]{32}"
 
 DAMAGES = {
-    "changed module": (lambda p: overwrite(p / "module.so", 5000, b"ABCD"), f"module.so: expected hash {HASH}, got {HASH}"),
+    "changed module": (
+        lambda p: overwrite(p / "module.so", 5000, b"ABCD"),
+        f"module.so: expected hash {HASH}, got {HASH}",
+    ),
     "short module": (lambda p: truncate(p / "module.so"), r"module.so: expected \d+ bytes, got \d+"),
     "no module": (lambda p: (p / "module.so").unlink(), "module.so: No such file or directory"),
     "other weights": (

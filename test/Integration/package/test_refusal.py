@@ -130,7 +130,9 @@ def test_output_that_cannot_be_written(tmp_path, output):
     assert (result.returncode, f"{output}': No such file or directory" in result.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("make", [lambda path: path.write_text("mine"), lambda path: (path / "mine").mkdir(parents=True)])
+@pytest.mark.parametrize(
+    "make", [lambda path: path.write_text("mine"), lambda path: (path / "mine").mkdir(parents=True)]
+)
 def test_output_that_is_no_package(output, make):
     """Files of the user are not replaced."""
     make(output)
