@@ -163,7 +163,8 @@ static void combine(ImplicitLocOpBuilder &b, const Level &level, Value rows,
                                     ArrayRef<bool>{whole});
   };
   forEachInParallel(
-      b, mul(b, tokens, chunks), [&](ImplicitLocOpBuilder &b, Value item) {
+      b, mul(b, tokens, chunks), 8 * kCombineColumns,
+      [&](ImplicitLocOpBuilder &b, Value item) {
         Value token = div(b, item, chunks);
         Value begin = mul(b, rem(b, item, chunks), kCombineColumns);
         Value end = min(b, add(b, begin, kCombineColumns), columns);

@@ -18,6 +18,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/OpenMP/OpenMPDialect.h"
+#include "mlir/Dialect/SCF/Utils/Utils.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CPULOWERPARALLELPASS
@@ -33,6 +34,9 @@ using namespace mlir::moe;
 /// better the balance; the fewer, the less threads wait for the counter.
 static constexpr int64_t kSharesPerThread = 8;
 
+/// Elements from which on threads are worth the microseconds of their start.
+static constexpr int64_t kParallelWork = 1 << 18;
+
 static LogicalResult verify(scf::ParallelOp loop) {
   if (loop.getNumLoops() != 1 || loop.getNumReductions() != 0 ||
       !isConstantIntValue(loop.getLowerBound()[0], 0) ||
@@ -47,6 +51,46 @@ static LogicalResult verify(scf::ParallelOp loop) {
     return WalkResult::advance();
   });
   return failure(result.wasInterrupted());
+}
+
+/// loop -> if (its work is worth threads) loop, else the same in serial, both
+/// with calls of one function of its body. OpenMP can decide that too, but it
+/// allocates memory for a region of one thread.
+static LogicalResult guard(scf::ParallelOp loop, Value threads,
+                           StringRef name) {
+  auto work = loop->getAttrOfType<IntegerAttr>(kWorkAttr);
+  if (!work)
+    return success();
+  auto function = loop->getParentOfType<func::FuncOp>();
+  IRRewriter rewriter(loop->getContext());
+  FailureOr<func::FuncOp> body =
+      outlineSingleBlockRegion(rewriter, loop.getLoc(), loop.getRegion(), name);
+  if (failed(body))
+    return failure();
+  for (StringRef attr : {StringRef(kIsaAttr), StringRef("target_cpu"),
+                         StringRef("target_features")})
+    if (Attribute value = function->getAttr(attr))
+      (*body)->setAttr(attr, value);
+
+  ImplicitLocOpBuilder b(loop.getLoc(), loop);
+  Value count = loop.getUpperBound()[0];
+  Value enough = arith::CmpIOp::create(b, arith::CmpIPredicate::uge,
+                                       mul(b, count, work.getInt()),
+                                       constantIndex(b, kParallelWork));
+  Value several = arith::CmpIOp::create(
+      b, arith::CmpIPredicate::ugt, threads,
+      arith::ConstantIntOp::create(b, b.getI64Type(), 1));
+  auto choice = scf::IfOp::create(
+      b, arith::AndIOp::create(b, enough, several), /*withElseRegion=*/true);
+  b.setInsertionPointToStart(choice.elseBlock());
+  forEach(b, count, [&](ImplicitLocOpBuilder &b, Value i) {
+    IRMapping mapping;
+    mapping.map(loop.getInductionVars()[0], i);
+    for (Operation &op : loop.getBody()->without_terminator())
+      b.clone(op, mapping);
+  });
+  loop->moveBefore(choice.thenYield());
+  return success();
 }
 
 /// Lowers a loop for `threads` threads; `counter` is a memref<i64> that no
@@ -103,14 +147,20 @@ namespace {
 struct CpuLowerParallelPass final
     : moe::impl::CpuLowerParallelPassBase<CpuLowerParallelPass> {
   void runOnOperation() override {
-    func::FuncOp function = getOperation();
+    for (auto function :
+         llvm::to_vector(getOperation().getOps<func::FuncOp>()))
+      if (failed(lowerLoops(function)))
+        return signalPassFailure();
+  }
+
+  LogicalResult lowerLoops(func::FuncOp function) {
     SmallVector<scf::ParallelOp> loops;
     function.walk([&](scf::ParallelOp loop) { loops.push_back(loop); });
     if (loops.empty())
-      return;
+      return success();
     for (scf::ParallelOp loop : loops)
       if (failed(verify(loop)))
-        return signalPassFailure();
+        return failure();
 
     OpBuilder builder = OpBuilder::atBlockBegin(&function.getBody().front());
     ImplicitLocOpBuilder b(function.getLoc(), builder);
@@ -118,9 +168,15 @@ struct CpuLowerParallelPass final
         loadCallField(b, function.getArgument(0), CallField::Threads);
     Value counter =
         memref::AllocaOp::create(b, MemRefType::get({}, b.getI64Type()));
-    for (scf::ParallelOp loop : loops)
+    for (auto [number, loop] : llvm::enumerate(loops)) {
+      std::string name =
+          (function.getName() + ".body" + Twine(number)).str();
+      if (failed(guard(loop, threads, name)))
+        return failure();
       lower(loop, threads, counter);
+    }
     numLoops += loops.size();
+    return success();
   }
 };
 

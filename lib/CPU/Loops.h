@@ -93,15 +93,22 @@ inline void forEach(ImplicitLocOpBuilder &b, Value upper, LoopBody body) {
   forEach(b, constantIndex(b, 0), upper, 1, body);
 }
 
-/// The same with iterations in parallel.
+/// How many elements one iteration of an scf.parallel computes, about. Without
+/// it, iterations are always worth a thread.
+inline constexpr llvm::StringLiteral kWorkAttr = "moe.work";
+
+/// The same with iterations in parallel, where there are enough of them: each
+/// computes about `work` elements.
 inline void forEachInParallel(ImplicitLocOpBuilder &b, Value upper,
-                              LoopBody body) {
-  scf::ParallelOp::create(b, ValueRange{constantIndex(b, 0)}, ValueRange{upper},
-                          ValueRange{constantIndex(b, 1)},
-                          [&](OpBuilder &nested, Location loc, ValueRange i) {
-                            ImplicitLocOpBuilder inner(loc, nested);
-                            body(inner, i.front());
-                          });
+                              int64_t work, LoopBody body) {
+  auto loop = scf::ParallelOp::create(
+      b, ValueRange{constantIndex(b, 0)}, ValueRange{upper},
+      ValueRange{constantIndex(b, 1)},
+      [&](OpBuilder &nested, Location loc, ValueRange i) {
+        ImplicitLocOpBuilder inner(loc, nested);
+        body(inner, i.front());
+      });
+  loop->setAttr(kWorkAttr, b.getI64IntegerAttr(work));
 }
 
 /// `if (condition) then else otherwise`.

@@ -75,7 +75,7 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(memref::createResolveShapedTypeResultDimsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createLowerWorkspacePass());
-  pm.addNestedPass<func::FuncOp>(createCpuLowerParallelPass());
+  pm.addPass(createCpuLowerParallelPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createFinalizeMemRefToLLVMConversionPass());

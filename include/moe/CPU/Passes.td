@@ -182,7 +182,7 @@ def CpuExpandExpPass : Pass<"moe-cpu-expand-exp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 
-def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::func::FuncOp"> {
+def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {
   let summary = "run parallel loops on the threads that the call asks for";
   let description = [{
     ```mlir
