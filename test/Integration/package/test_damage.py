@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import moec
 from moec.native import find_tool
 
 
@@ -77,7 +78,10 @@ def test_no_package(tmp_path):
 
 
 def test_unknown_level(tiny_package):
-    check_failure([tiny_package, "--isa=v9"], f"{tiny_package}/module.so: expected one of the levels v3, v4, got 'v9'")
+    message = f"{tiny_package}/module.so: expected one of the levels v3, v4, got 'v9'"
+    check_failure([tiny_package, "--isa=v9"], message)
+    with pytest.raises(moec.Error, match=re.escape(message)):
+        moec.load(tiny_package, isa="v9")
 
 
 def test_output_that_cannot_be_written(tiny_package):
