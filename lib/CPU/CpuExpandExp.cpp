@@ -76,9 +76,9 @@ static Value expand(ImplicitLocOpBuilder &b, Value x) {
   auto i32 = [&](int32_t value) {
     return constant(b, i32s, b.getI32IntegerAttr(value));
   };
-  Value exponent = arith::SubIOp::create(
-      b, arith::BitcastOp::create(b, i32s, sum),
-      i32(llvm::bit_cast<int32_t>(kRound)));
+  Value exponent =
+      arith::SubIOp::create(b, arith::BitcastOp::create(b, i32s, sum),
+                            i32(llvm::bit_cast<int32_t>(kRound)));
   Value half = arith::ShRSIOp::create(b, exponent, i32(1));
   Value scaled = power;
   for (Value part :

@@ -11,6 +11,7 @@
 
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/OpenMP/OpenMPDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 namespace mlir::moe {
@@ -50,12 +51,19 @@ inline Value min(ImplicitLocOpBuilder &b, Value x, Value y) {
 inline Value min(ImplicitLocOpBuilder &b, Value x, int64_t y) {
   return min(b, x, constantIndex(b, y));
 }
+inline Value max(ImplicitLocOpBuilder &b, Value x, int64_t y) {
+  return b.createOrFold<arith::MaxUIOp>(x, constantIndex(b, y));
+}
 inline Value less(ImplicitLocOpBuilder &b, Value x, Value y) {
   return b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::ult, x, y);
 }
 inline Value lessEqual(ImplicitLocOpBuilder &b, Value x, int64_t y) {
   return b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::ule, x,
                                        constantIndex(b, y));
+}
+/// `x / y`, rounded up.
+inline Value divUp(ImplicitLocOpBuilder &b, Value x, Value y) {
+  return div(b, sub(b, add(b, x, y), constantIndex(b, 1)), y);
 }
 /// `x` rounded up to a multiple of `y`.
 inline Value roundUp(ImplicitLocOpBuilder &b, Value x, int64_t y) {
@@ -102,6 +110,33 @@ inline void forEachInParallel(ImplicitLocOpBuilder &b, Value upper,
                             ImplicitLocOpBuilder inner(loc, nested);
                             body(inner, i.front());
                           });
+}
+
+/// The same for iterations whose work differs: each thread draws one at a time.
+inline void forEachItemInParallel(ImplicitLocOpBuilder &b, Value upper,
+                                  LoopBody body) {
+  OpBuilder::InsertionGuard guard(b);
+  Value zero = constantIndex(b, 0), one = constantIndex(b, 1);
+  auto region = omp::ParallelOp::create(b);
+  b.createBlock(&region.getRegion());
+  omp::WsloopOperands schedule;
+  schedule.scheduleKind = omp::ClauseScheduleKindAttr::get(
+      b.getContext(), omp::ClauseScheduleKind::Dynamic);
+  auto shared = omp::WsloopOp::create(b, schedule);
+  omp::TerminatorOp::create(b);
+  b.createBlock(&shared.getRegion());
+  omp::LoopNestOperands bounds;
+  bounds.loopLowerBounds = {zero};
+  bounds.loopUpperBounds = {upper};
+  bounds.loopSteps = {one};
+  auto loop = omp::LoopNestOp::create(b, bounds);
+  Block *block =
+      b.createBlock(&loop.getRegion(), {}, upper.getType(), b.getLoc());
+  auto scope = memref::AllocaScopeOp::create(b, TypeRange());
+  omp::YieldOp::create(b);
+  b.createBlock(&scope.getBodyRegion());
+  body(b, block->getArgument(0));
+  memref::AllocaScopeReturnOp::create(b);
 }
 
 /// `if (condition) then else otherwise`.
