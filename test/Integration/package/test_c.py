@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """C programs that call packages."""
 
+import glob
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,9 +17,10 @@ _ROOT = _HERE.parents[2]
 PROMPT = [3, 14, 15, 92, 65, 35]
 
 
-@pytest.fixture(scope="session", params=["cc", "clang-22"])
+@pytest.fixture(scope="session", params=["cc", "clang"])
 def compiler(request):
-    path = shutil.which(request.param)
+    folders = [os.environ["PATH"], *glob.glob("/usr/lib/llvm-*/bin")]
+    path = shutil.which(request.param, path=os.pathsep.join(folders))
     if path is None:
         pytest.skip(f"{request.param} is not installed")
     return path
