@@ -56,8 +56,8 @@ static constexpr int64_t kKeyTile = 4;
 /// keys and values from L1, few enough that all fit there.
 static constexpr int64_t kItemQueries = 16;
 
-/// Keys that an item is taken to see, when it is decided whether items are worth
-/// a thread.
+/// Keys that an item is taken to see, when it is decided whether items are
+/// worth a thread.
 static constexpr int64_t kAssumedKeys = 256;
 
 //===----------------------------------------------------------------------===//

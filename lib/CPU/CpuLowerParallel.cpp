@@ -77,11 +77,11 @@ static LogicalResult guard(scf::ParallelOp loop, Value threads,
   Value enough = arith::CmpIOp::create(b, arith::CmpIPredicate::uge,
                                        mul(b, count, work.getInt()),
                                        constantIndex(b, kParallelWork));
-  Value several = arith::CmpIOp::create(
-      b, arith::CmpIPredicate::ugt, threads,
-      arith::ConstantIntOp::create(b, b.getI64Type(), 1));
-  auto choice = scf::IfOp::create(
-      b, arith::AndIOp::create(b, enough, several), /*withElseRegion=*/true);
+  Value several =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::ugt, threads,
+                            arith::ConstantIntOp::create(b, b.getI64Type(), 1));
+  auto choice = scf::IfOp::create(b, arith::AndIOp::create(b, enough, several),
+                                  /*withElseRegion=*/true);
   b.setInsertionPointToStart(choice.elseBlock());
   forEach(b, count, [&](ImplicitLocOpBuilder &b, Value i) {
     IRMapping mapping;
@@ -147,8 +147,7 @@ namespace {
 struct CpuLowerParallelPass final
     : moe::impl::CpuLowerParallelPassBase<CpuLowerParallelPass> {
   void runOnOperation() override {
-    for (auto function :
-         llvm::to_vector(getOperation().getOps<func::FuncOp>()))
+    for (auto function : llvm::to_vector(getOperation().getOps<func::FuncOp>()))
       if (failed(lowerLoops(function)))
         return signalPassFailure();
   }
@@ -169,8 +168,7 @@ struct CpuLowerParallelPass final
     Value counter =
         memref::AllocaOp::create(b, MemRefType::get({}, b.getI64Type()));
     for (auto [number, loop] : llvm::enumerate(loops)) {
-      std::string name =
-          (function.getName() + ".body" + Twine(number)).str();
+      std::string name = (function.getName() + ".body" + Twine(number)).str();
       if (failed(guard(loop, threads, name)))
         return failure();
       lower(loop, threads, counter);

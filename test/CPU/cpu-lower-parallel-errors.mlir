@@ -1,4 +1,4 @@
-// RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(moe-cpu-lower-parallel))' --split-input-file --verify-diagnostics
+// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-cpu-lower-parallel)' --split-input-file --verify-diagnostics
 
 func.func @steps(%call: !llvm.ptr, %n: index) {
   %c0 = arith.constant 0 : index

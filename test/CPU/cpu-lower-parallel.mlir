@@ -1,4 +1,4 @@
-// RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(moe-cpu-lower-parallel))' | FileCheck %s
+// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-cpu-lower-parallel)' | FileCheck %s
 
 // Each thread of the call takes shares of the iterations until none is left.
 // CHECK-LABEL: func.func @shares

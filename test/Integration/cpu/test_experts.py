@@ -7,7 +7,7 @@ import rounding
 
 from moec import reference
 
-BLOCKS = {"olmoe_block": (3, None), "mixtral_block": (2, "sum")}
+BLOCKS = {"olmoe_block": (3, None), "mixtral_block": (2, "sum"), "one_expert": (1, None)}
 """k and norm."""
 
 TOKENS = (0, 1, 17, 67)
