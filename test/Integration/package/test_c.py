@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """C programs that call packages."""
 
-<<<<<<< HEAD
 import re
-=======
-import glob
-import os
->>>>>>> 085e85d2934ee95919ae35b847ffb714292d77e8
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,15 +18,10 @@ PROMPT = [3, 14, 15, 92, 65, 35]
 
 @pytest.fixture(scope="session", params=["cc", "clang"])
 def compiler(request):
-<<<<<<< HEAD
     """The system's compiler, where it has one, and the compiler of the build."""
     if request.param == "clang":
         return re.search(r"^CMAKE_C_COMPILER:\w+=(.*)", (_ROOT / "build/CMakeCache.txt").read_text(), re.MULTILINE)[1]
     path = shutil.which(request.param)
-=======
-    folders = [os.environ["PATH"], *glob.glob("/usr/lib/llvm-*/bin")]
-    path = shutil.which(request.param, path=os.pathsep.join(folders))
->>>>>>> 085e85d2934ee95919ae35b847ffb714292d77e8
     if path is None:
         pytest.skip(f"{request.param} is not installed")
     return path
