@@ -50,12 +50,19 @@ inline Value min(ImplicitLocOpBuilder &b, Value x, Value y) {
 inline Value min(ImplicitLocOpBuilder &b, Value x, int64_t y) {
   return min(b, x, constantIndex(b, y));
 }
+inline Value max(ImplicitLocOpBuilder &b, Value x, int64_t y) {
+  return b.createOrFold<arith::MaxUIOp>(x, constantIndex(b, y));
+}
 inline Value less(ImplicitLocOpBuilder &b, Value x, Value y) {
   return b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::ult, x, y);
 }
 inline Value lessEqual(ImplicitLocOpBuilder &b, Value x, int64_t y) {
   return b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::ule, x,
                                        constantIndex(b, y));
+}
+/// `x / y`, rounded up.
+inline Value divUp(ImplicitLocOpBuilder &b, Value x, Value y) {
+  return div(b, sub(b, add(b, x, y), constantIndex(b, 1)), y);
 }
 /// `x` rounded up to a multiple of `y`.
 inline Value roundUp(ImplicitLocOpBuilder &b, Value x, int64_t y) {

@@ -19,8 +19,9 @@ using namespace mlir::moe;
 /// multiple of every largest tile.
 static constexpr int64_t kBlockRows = 96;
 
-/// Panels of a work item. Each is a stream from memory of its own.
-static constexpr int64_t kChunkPanels = 4;
+/// The least number of panels of a work item, each a stream from memory of its
+/// own, and the number of items to strive for.
+static constexpr int64_t kMinChunkPanels = 4, kItems = 128;
 
 //===----------------------------------------------------------------------===//
 // Blocks
@@ -102,52 +103,45 @@ static Value tileFor(ImplicitLocOpBuilder &b, const Level &level, Value rows) {
   return tile;
 }
 
-/// Writes `values(k)` to the elements k, k + 1, ... of one row of a tile that
-/// begins at `base`, for all k below `length`.
-static void
-scatterRow(ImplicitLocOpBuilder &b, int64_t lanes, Value buffer, int64_t length,
-           Value base, Value tile, Value row,
-           function_ref<Value(ImplicitLocOpBuilder &b, Value k)> values) {
-  Value neighbours = laneOffsets(b, lanes, tile);
-  auto maskType = VectorType::get({lanes}, b.getI1Type());
-  forEach(b, constantIndex(b, 0), constantIndex(b, length), lanes,
-          [&](ImplicitLocOpBuilder &b, Value k) {
-            Value rest = sub(b, constantIndex(b, length), k);
-            Value mask = vector::CreateMaskOp::create(b, maskType, rest);
-            Value at = add(b, base, add(b, mul(b, k, tile), row));
-            vector::ScatterOp::create(b, Type(), buffer, at, neighbours, mask,
-                                      values(b, k));
-          });
-}
-
 PackedRows RowBlocks::pack(
     ImplicitLocOpBuilder &b, Value rows,
     function_ref<Value(ImplicitLocOpBuilder &b, Value position)> source) const {
   int64_t length = cast<MemRefType>(rows.getType()).getDimSize(1);
-  PackedRows packed = allocatePacked(b, length);
   int64_t lanes = level.lanes, maxTile = level.maxTile();
   int64_t tiles = kBlockRows / maxTile;
   auto f32s = VectorType::get({lanes}, b.getF32Type());
+  auto maskType = VectorType::get({lanes}, b.getI1Type());
+  PackedRows packed = allocatePacked(b, length);
 
   auto packTile = [&](ImplicitLocOpBuilder &b, RowBlock block, Value begin) {
     Value used = min(b, sub(b, block.count, begin), maxTile);
     Value tile = tileFor(b, level, used);
     Value base = mul(b, add(b, block.packed, begin), length);
-    forEach(b, used, [&](ImplicitLocOpBuilder &b, Value row) {
-      Value from = source(b, add(b, add(b, block.first, begin), row));
-      scatterRow(b, lanes, packed.buffer, length, base, tile, row,
-                 [&](ImplicitLocOpBuilder &b, Value k) {
-                   return vector::TransferReadOp::create(
-                       b, f32s, rows, ValueRange{from, k}, constantF32(b, 0),
-                       ArrayRef<bool>{length % lanes == 0});
-                 });
-    });
-    // Rows that pad the tile are computed too: zero is never slow.
-    forEach(b, used, tile, 1, [&](ImplicitLocOpBuilder &b, Value row) {
-      Value zeros = arith::ConstantOp::create(b, b.getZeroAttr(f32s));
-      scatterRow(b, lanes, packed.buffer, length, base, tile, row,
-                 [&](ImplicitLocOpBuilder &, Value) { return zeros; });
-    });
+    Value apart = laneOffsets(b, lanes, tile);
+    // Rows inside: the registers of all rows go to the same cache lines.
+    forEach(
+        b, constantIndex(b, 0), constantIndex(b, length), lanes,
+        [&](ImplicitLocOpBuilder &b, Value k) {
+          Value rest = sub(b, constantIndex(b, length), k);
+          Value mask = vector::CreateMaskOp::create(b, maskType, rest);
+          Value at = add(b, base, mul(b, k, tile));
+          auto scatter = [&](ImplicitLocOpBuilder &b, Value row, Value values) {
+            vector::ScatterOp::create(b, Type(), packed.buffer, add(b, at, row),
+                                      apart, mask, values);
+          };
+          forEach(b, used, [&](ImplicitLocOpBuilder &b, Value row) {
+            Value from = source(b, add(b, add(b, block.first, begin), row));
+            scatter(b, row,
+                    vector::TransferReadOp::create(
+                        b, f32s, rows, ValueRange{from, k}, constantF32(b, 0),
+                        ArrayRef<bool>{length % lanes == 0}));
+          });
+          // Rows that pad the tile are computed too: zero is never slow.
+          Value zeros = arith::ConstantOp::create(b, b.getZeroAttr(f32s));
+          forEach(b, used, tile, 1, [&](ImplicitLocOpBuilder &b, Value row) {
+            scatter(b, row, zeros);
+          });
+        });
   };
   forEachInParallel(
       b, mul(b, count, tiles), maxTile * length,
@@ -216,7 +210,7 @@ private:
 int64_t ItemEmitter::panelsAtOnce(int64_t tile) const {
   int64_t accumulators = tile * kPanelColumns / level.lanes;
   return std::clamp<int64_t>(level.registers / 2 / accumulators, 1,
-                             kChunkPanels);
+                             kMinChunkPanels);
 }
 
 /// The packed rows of a tile.
@@ -382,20 +376,26 @@ void RowBlocks::multiply(
     const {
   auto type = cast<MemRefType>(weights.getType());
   int64_t numPanels = type.getDimSize(list ? 1 : 0);
-  int64_t chunks = llvm::divideCeil(numPanels, kChunkPanels);
+  // As few chunks as give enough items: a thread keeps its rows in its cache.
+  Value some = max(b, count, 1);
+  Value wanted = min(b, divUp(b, constantIndex(b, kItems), some),
+                     llvm::divideCeil(numPanels, kMinChunkPanels));
+  Value chunkPanels = roundUp(b, divUp(b, constantIndex(b, numPanels), wanted),
+                              kMinChunkPanels);
+  Value chunks = divUp(b, constantIndex(b, numPanels), chunkPanels);
   auto sumsType =
       MemRefType::get({level.maxTile(), kPanelColumns}, b.getF32Type());
   // Blocks inside: threads that take equal shares of the items in order have
   // equal work, whatever the rows of the blocks.
-  int64_t work = kChunkPanels * kPanelColumns * packed.length;
+  int64_t work = kMinChunkPanels * kPanelColumns * packed.length;
   forEachInParallel(
       b, mul(b, count, chunks), work, [&](ImplicitLocOpBuilder &b, Value item) {
         Value sums = memref::AllocaOp::create(b, sumsType);
         Value i = rem(b, item, count);
         Value last = sub(b, count, constantIndex(b, 1));
         Value following = at(b, min(b, add(b, i, 1), last)).group;
-        Value begin = mul(b, div(b, item, count), kChunkPanels);
-        Value end = min(b, add(b, begin, kChunkPanels), numPanels);
+        Value begin = mul(b, div(b, item, count), chunkPanels);
+        Value end = min(b, add(b, begin, chunkPanels), numPanels);
         ItemEmitter(level, at(b, i), begin, end, packed, weights, sums, consume)
             .emit(b, following);
       });

@@ -111,7 +111,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
 }
 
 void mlir::moe::registerPipelines() {
-  PassPipelineRegistration<CompileOptions>(
-      "moe-compile-cpu", "Compiles a graph to LLVM for CPUs",
-      buildCompilePipeline);
+  PassPipelineRegistration<CompileOptions>("moe-compile-cpu",
+                                           "Compiles a graph to LLVM for CPUs",
+                                           buildCompilePipeline);
 }

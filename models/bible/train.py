@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Train and evaluate the byte-level Mixture-of-Experts language model of this folder.
 
 The text is the King James Version, as the program `bible` of Debian's package bible-kjv prints it. Every 100th verse is

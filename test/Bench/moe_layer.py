@@ -110,9 +110,8 @@ def main() -> None:
     print("tokens  backend      peer/ours   ours ms   peer ms  pairs")
     for row in rows:
         if "ratio" in row:
-            print(
-                f"{row['tokens']:6}  {row['backend']:11}  {row['ratio']:9.2f} {row['ours_ms']:9.2f} {row['peer_ms']:9.2f} {row['pairs']:6}"
-            )
+            times = f"{row['ratio']:9.2f} {row['ours_ms']:9.2f} {row['peer_ms']:9.2f} {row['pairs']:6}"
+            print(f"{row['tokens']:6}  {row['backend']:11}  {times}")
         else:
             print(f"{row['tokens']:6}  {row['backend']:11}  {row['unsupported']}")
     if options.json:

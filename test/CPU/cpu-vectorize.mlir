@@ -8,8 +8,7 @@
 // lanes read as a scalar.
 // CHECK-LABEL: func @elementwise(
 // CHECK-SAME:    %[[X:.*]]: memref<?x20xf32>, %[[S:.*]]: memref<?xf32>, %[[Y:.*]]: memref<?x20xf32>
-// CHECK:         scf.if
-// CHECK:           scf.for %[[N:.*]] =
+// CHECK:           scf.parallel (%[[N:.*]]) =
 // CHECK:             vector.load %[[X]][%[[N]], %{{.*}}] : memref<?x20xf32>, vector<16xf32>
 // CHECK:             memref.load %[[S]][%[[N]]]
 // CHECK:             arith.mulf %{{.*}} : vector<16xf32>
@@ -17,8 +16,7 @@
 // CHECK:             %[[MASK:.*]] = vector.constant_mask [4]
 // CHECK:             vector.maskedload %[[X]]
 // CHECK:             vector.maskedstore %[[Y]]
-// CHECK:         else
-// CHECK:           scf.parallel
+// CHECK:           } {moe.work = 80 : i64}
 func.func @elementwise(%x: memref<?x20xf32>, %s: memref<?xf32>, %y: memref<?x20xf32>)
     attributes {moe.isa = "v4"} {
   linalg.generic {indexing_maps = [#rows, #row, #rows], iterator_types = ["parallel", "parallel"]}
