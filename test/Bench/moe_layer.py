@@ -23,6 +23,9 @@ from moec.compile import compile_checkpoint
 
 BACKENDS = ("eager", "batched_mm", "grouped_mm")
 
+PAUSE = 0.25
+"""Seconds before each call: longer than OpenMP's threads of the other side spin for more work."""
+
 
 def median_pairs(ours, peer, inputs, seconds):
     """Times `ours` and `peer` in turn on changing inputs; returns both lists of seconds."""
@@ -32,6 +35,7 @@ def median_pairs(ours, peer, inputs, seconds):
     while time.perf_counter() < end or len(times[0]) < 7:
         x = inputs[turn % len(inputs)]
         for call, record in zip((ours, peer), times):
+            time.sleep(PAUSE)
             start = time.perf_counter()
             call(x)
             record.append(time.perf_counter() - start)
