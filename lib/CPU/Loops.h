@@ -113,11 +113,14 @@ inline void forEachInParallel(ImplicitLocOpBuilder &b, Value upper,
 }
 
 /// The same for iterations whose work differs: each thread draws one at a time.
+/// Where `condition` is false, one thread does all.
 inline void forEachItemInParallel(ImplicitLocOpBuilder &b, Value upper,
-                                  LoopBody body) {
+                                  LoopBody body, Value condition = {}) {
   OpBuilder::InsertionGuard guard(b);
   Value zero = constantIndex(b, 0), one = constantIndex(b, 1);
-  auto region = omp::ParallelOp::create(b);
+  omp::ParallelOperands threads;
+  threads.ifExpr = condition;
+  auto region = omp::ParallelOp::create(b, threads);
   b.createBlock(&region.getRegion());
   omp::WsloopOperands schedule;
   schedule.scheduleKind = omp::ClauseScheduleKindAttr::get(
