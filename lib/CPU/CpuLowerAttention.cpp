@@ -56,8 +56,9 @@ static constexpr int64_t kKeyTile = 4;
 /// keys and values from L1, few enough that all fit there.
 static constexpr int64_t kItemQueries = 16;
 
-/// Rows that one thread copies faster than a parallel loop starts.
-static constexpr int64_t kSerialRows = 16;
+/// Keys that an item is taken to see, when it is decided whether items are
+/// worth a thread.
+static constexpr int64_t kAssumedKeys = 256;
 
 //===----------------------------------------------------------------------===//
 // Vectors
@@ -513,8 +514,10 @@ static LogicalResult lower(AttentionOp op) {
   RowRuns runs(op, ItemEmitter::maxRows(op));
   Value count = runs.count(b);
   int64_t kv = op.getKCache().getType().getDimSize(3);
+  int64_t size = op.getKCache().getType().getDimSize(4);
   forEachInParallel(
-      b, mul(b, count, kv), [&](ImplicitLocOpBuilder &b, Value i) {
+      b, mul(b, count, kv), kAssumedKeys * size,
+      [&](ImplicitLocOpBuilder &b, Value i) {
         // Late rows see more: from both ends in turn, so that chunks of items
         // take equally long.
         Value number = rem(b, i, count), half = div(b, number, 2);
@@ -552,10 +555,7 @@ static LogicalResult lower(CacheUpdateOp op) {
                   });
             });
   };
-  branch(
-      b, lessEqual(b, count, kSerialRows),
-      [&](ImplicitLocOpBuilder &b) { forEach(b, count, copy); },
-      [&](ImplicitLocOpBuilder &b) { forEachInParallel(b, count, copy); });
+  forEachInParallel(b, count, 4 * shape[3] * shape[4], copy);
   op.erase();
   return success();
 }

@@ -162,16 +162,18 @@ static void combine(ImplicitLocOpBuilder &b, const Level &level, Value rows,
                                     ValueRange{token, column},
                                     ArrayRef<bool>{whole});
   };
-  forEachInParallel(
-      b, mul(b, tokens, chunks), [&](ImplicitLocOpBuilder &b, Value item) {
-        Value token = div(b, item, chunks);
-        Value begin = mul(b, rem(b, item, chunks), kCombineColumns);
-        Value end = min(b, add(b, begin, kCombineColumns), columns);
-        forEach(b, begin, end, level.lanes,
-                [&](ImplicitLocOpBuilder &b, Value column) {
-                  addSlots(b, token, column);
-                });
-      });
+  forEachInParallel(b, mul(b, tokens, chunks), 8 * kCombineColumns,
+                    [&](ImplicitLocOpBuilder &b, Value item) {
+                      Value token = div(b, item, chunks);
+                      Value begin =
+                          mul(b, rem(b, item, chunks), kCombineColumns);
+                      Value end =
+                          min(b, add(b, begin, kCombineColumns), columns);
+                      forEach(b, begin, end, level.lanes,
+                              [&](ImplicitLocOpBuilder &b, Value column) {
+                                addSlots(b, token, column);
+                              });
+                    });
 }
 
 static LogicalResult lower(ExpertFfnOp op) {

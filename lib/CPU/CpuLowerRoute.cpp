@@ -29,7 +29,7 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
-/// Tokens of a work item; fewer than two items are not worth a parallel region.
+/// Tokens of a work item.
 static constexpr int64_t kItemTokens = 16;
 
 static constexpr int32_t kTaken = std::numeric_limits<int32_t>::min();
@@ -188,25 +188,22 @@ void RouteEmitter::normalize(ImplicitLocOpBuilder &b, Value token) {
 void RouteEmitter::emit(ImplicitLocOpBuilder &b) {
   Value tokens = dim(b, op.getLogits(), 0);
   Value items = divUp(b, tokens, constantIndex(b, kItemTokens));
-  Value several = less(b, constantIndex(b, 1), items);
   int64_t room = llvm::alignTo(experts, lanes);
-  forEachItemInParallel(
-      b, items,
-      [&](ImplicitLocOpBuilder &b, Value item) {
-        scores = memref::AllocaOp::create(
-            b, MemRefType::get({room}, b.getF32Type()));
-        keys = memref::AllocaOp::create(
-            b, MemRefType::get({room}, b.getI32Type()));
-        Value begin = mul(b, item, kItemTokens);
-        Value end = min(b, add(b, begin, kItemTokens), tokens);
-        forEach(b, begin, end, 1, [&](ImplicitLocOpBuilder &b, Value token) {
-          score(b, token);
-          select(b, token);
-          if (op.getNorm() == Norm::Sum)
-            normalize(b, token);
-        });
-      },
-      several);
+  // Three walks for the scores, and two for each slot.
+  int64_t work = kItemTokens * experts * (3 + 2 * topK);
+  forEachInParallel(b, items, work, [&](ImplicitLocOpBuilder &b, Value item) {
+    scores =
+        memref::AllocaOp::create(b, MemRefType::get({room}, b.getF32Type()));
+    keys = memref::AllocaOp::create(b, MemRefType::get({room}, b.getI32Type()));
+    Value begin = mul(b, item, kItemTokens);
+    Value end = min(b, add(b, begin, kItemTokens), tokens);
+    forEach(b, begin, end, 1, [&](ImplicitLocOpBuilder &b, Value token) {
+      score(b, token);
+      select(b, token);
+      if (op.getNorm() == Norm::Sum)
+        normalize(b, token);
+    });
+  });
 }
 
 namespace {

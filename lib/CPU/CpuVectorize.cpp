@@ -5,7 +5,7 @@
 // What surrounds the products of a model (norms, rotations, sums, gathers of
 // rows) are linalg ops whose innermost dimension is static and contiguous:
 //
-//   parallel or plain loop over the outermost dimension
+//   parallel loop over the outermost dimension
 //     loops over the others
 //       for each whole vector of the innermost dimension, and its masked rest:
 //         the body, on vectors
@@ -34,9 +34,6 @@ namespace mlir::moe {
 
 using namespace mlir;
 using namespace mlir::moe;
-
-/// Elements of work from which on threads are worth their start.
-static constexpr int64_t kParallelElements = 16384;
 
 namespace {
 
@@ -160,11 +157,8 @@ void RowwiseEmitter::emit(ImplicitLocOpBuilder &b) {
   for (int64_t extent : ArrayRef(op.getStaticLoopRanges()).drop_front())
     perRow *= ShapedType::isDynamic(extent) ? 1 : extent;
   auto row = [&](ImplicitLocOpBuilder &b, Value i) { emitLoops(b, i); };
-  Value rows = extentOf(b, 0);
-  Value few = lessEqual(b, rows, kParallelElements / perRow);
-  branch(
-      b, few, [&](ImplicitLocOpBuilder &b) { forEach(b, rows, row); },
-      [&](ImplicitLocOpBuilder &b) { forEachInParallel(b, rows, row); });
+  // Elementwise code waits for memory more than products do.
+  forEachInParallel(b, extentOf(b, 0), 4 * perRow, row);
 }
 
 void RowwiseEmitter::emitLoops(ImplicitLocOpBuilder &b, ValueRange indices) {

@@ -11,7 +11,6 @@
 
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/OpenMP/OpenMPDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 namespace mlir::moe {
@@ -101,45 +100,22 @@ inline void forEach(ImplicitLocOpBuilder &b, Value upper, LoopBody body) {
   forEach(b, constantIndex(b, 0), upper, 1, body);
 }
 
-/// The same with iterations in parallel.
-inline void forEachInParallel(ImplicitLocOpBuilder &b, Value upper,
-                              LoopBody body) {
-  scf::ParallelOp::create(b, ValueRange{constantIndex(b, 0)}, ValueRange{upper},
-                          ValueRange{constantIndex(b, 1)},
-                          [&](OpBuilder &nested, Location loc, ValueRange i) {
-                            ImplicitLocOpBuilder inner(loc, nested);
-                            body(inner, i.front());
-                          });
-}
+/// How many elements one iteration of an scf.parallel computes, about. Without
+/// it, iterations are always worth a thread.
+inline constexpr llvm::StringLiteral kWorkAttr = "moe.work";
 
-/// The same for iterations whose work differs: each thread draws one at a time.
-/// Where `condition` is false, one thread does all.
-inline void forEachItemInParallel(ImplicitLocOpBuilder &b, Value upper,
-                                  LoopBody body, Value condition = {}) {
-  OpBuilder::InsertionGuard guard(b);
-  Value zero = constantIndex(b, 0), one = constantIndex(b, 1);
-  omp::ParallelOperands threads;
-  threads.ifExpr = condition;
-  auto region = omp::ParallelOp::create(b, threads);
-  b.createBlock(&region.getRegion());
-  omp::WsloopOperands schedule;
-  schedule.scheduleKind = omp::ClauseScheduleKindAttr::get(
-      b.getContext(), omp::ClauseScheduleKind::Dynamic);
-  auto shared = omp::WsloopOp::create(b, schedule);
-  omp::TerminatorOp::create(b);
-  b.createBlock(&shared.getRegion());
-  omp::LoopNestOperands bounds;
-  bounds.loopLowerBounds = {zero};
-  bounds.loopUpperBounds = {upper};
-  bounds.loopSteps = {one};
-  auto loop = omp::LoopNestOp::create(b, bounds);
-  Block *block =
-      b.createBlock(&loop.getRegion(), {}, upper.getType(), b.getLoc());
-  auto scope = memref::AllocaScopeOp::create(b, TypeRange());
-  omp::YieldOp::create(b);
-  b.createBlock(&scope.getBodyRegion());
-  body(b, block->getArgument(0));
-  memref::AllocaScopeReturnOp::create(b);
+/// The same with iterations in parallel, where there are enough of them: each
+/// computes about `work` elements.
+inline void forEachInParallel(ImplicitLocOpBuilder &b, Value upper,
+                              int64_t work, LoopBody body) {
+  auto loop = scf::ParallelOp::create(
+      b, ValueRange{constantIndex(b, 0)}, ValueRange{upper},
+      ValueRange{constantIndex(b, 1)},
+      [&](OpBuilder &nested, Location loc, ValueRange i) {
+        ImplicitLocOpBuilder inner(loc, nested);
+        body(inner, i.front());
+      });
+  loop->setAttr(kWorkAttr, b.getI64IntegerAttr(work));
 }
 
 /// `if (condition) then else otherwise`.

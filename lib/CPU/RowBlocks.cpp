@@ -144,7 +144,8 @@ PackedRows RowBlocks::pack(
         });
   };
   forEachInParallel(
-      b, mul(b, count, tiles), [&](ImplicitLocOpBuilder &b, Value i) {
+      b, mul(b, count, tiles), maxTile * length,
+      [&](ImplicitLocOpBuilder &b, Value i) {
         RowBlock block = at(b, div(b, i, tiles));
         Value begin = mul(b, rem(b, i, tiles), maxTile);
         branch(b, less(b, begin, block.count),
@@ -384,8 +385,11 @@ void RowBlocks::multiply(
   Value chunks = divUp(b, constantIndex(b, numPanels), chunkPanels);
   auto sumsType =
       MemRefType::get({level.maxTile(), kPanelColumns}, b.getF32Type());
-  forEachItemInParallel(
-      b, mul(b, count, chunks), [&](ImplicitLocOpBuilder &b, Value item) {
+  // Blocks inside: threads that take equal shares of the items in order have
+  // equal work, whatever the rows of the blocks.
+  int64_t work = kMinChunkPanels * kPanelColumns * packed.length;
+  forEachInParallel(
+      b, mul(b, count, chunks), work, [&](ImplicitLocOpBuilder &b, Value item) {
         Value sums = memref::AllocaOp::create(b, sumsType);
         Value i = rem(b, item, count);
         Value last = sub(b, count, constantIndex(b, 1));

@@ -62,8 +62,7 @@ struct DropOffsetsOfOneExpert : OpRewritePattern<GroupedMatmulOp> {
                                         weights.getElementType());
     Value slice = tensor::ExtractSliceOp::create(
         rewriter, op.getLoc(), matrix, op.getWeights(), offsets,
-        tensor::getMixedSizes(rewriter, op.getLoc(), op.getWeights()),
-        strides);
+        tensor::getMixedSizes(rewriter, op.getLoc(), op.getWeights()), strides);
     rewriter.replaceOpWithNewOp<GroupedMatmulOp>(
         op, op.getResultTypes(), op.getRows(), slice, /*offsets=*/Value(),
         op.getInit(), op.getPacked());

@@ -80,9 +80,8 @@ static int64_t slots(int64_t tokens, int64_t k) {
 // score, select, weigh
 //===----------------------------------------------------------------------===//
 
-LogicalResult
-ScoreOp::reifyResultShapes(OpBuilder &b,
-                           ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult ScoreOp::reifyResultShapes(OpBuilder &b,
+                                         ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(mixedExtents(b, getLoc(), getLogits()));
   return success();
 }
@@ -112,11 +111,10 @@ LogicalResult SelectOp::verify() {
   return verifyTopK(*this, getKey(), getK()); // select_c1
 }
 
-LogicalResult
-SelectOp::reifyResultShapes(OpBuilder &b,
-                            ReifiedRankedShapedTypeDims &shapes) {
-  shapes.push_back({mixedExtent(b, getLoc(), getKey(), 0),
-                    b.getIndexAttr(getK())});
+LogicalResult SelectOp::reifyResultShapes(OpBuilder &b,
+                                          ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(
+      {mixedExtent(b, getLoc(), getKey(), 0), b.getIndexAttr(getK())});
   return success();
 }
 
@@ -137,8 +135,8 @@ LogicalResult WeighOp::verify() {
   return success();
 }
 
-LogicalResult
-WeighOp::reifyResultShapes(OpBuilder &b, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult WeighOp::reifyResultShapes(OpBuilder &b,
+                                         ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(mixedExtents(b, getLoc(), getIdx()));
   return success();
 }
@@ -168,9 +166,8 @@ LogicalResult AssignOp::verify() {
   return success();
 }
 
-LogicalResult
-AssignOp::reifyResultShapes(OpBuilder &b,
-                            ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult AssignOp::reifyResultShapes(OpBuilder &b,
+                                          ReifiedRankedShapedTypeDims &shapes) {
   SmallVector<OpFoldResult> idx = mixedExtents(b, getLoc(), getIdx());
   AffineExpr s0, s1;
   bindSymbols(getContext(), s0, s1);
@@ -187,8 +184,7 @@ LogicalResult DispatchOp::inferReturnTypes(MLIRContext *context,
                                            DispatchOp::Adaptor adaptor,
                                            SmallVectorImpl<Type> &types) {
   types.push_back(rows(adaptor.getX(), extent(adaptor.getPerm(), 0),
-                       extent(adaptor.getX(), 1),
-                       Float32Type::get(context)));
+                       extent(adaptor.getX(), 1), Float32Type::get(context)));
   return success();
 }
 
@@ -207,8 +203,8 @@ DispatchOp::reifyResultShapes(OpBuilder &b,
   return success();
 }
 
-LogicalResult
-GluOp::reifyResultShapes(OpBuilder &b, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult GluOp::reifyResultShapes(OpBuilder &b,
+                                       ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(mixedExtents(b, getLoc(), getGate()));
   return success();
 }
@@ -218,8 +214,7 @@ LogicalResult CombineOp::inferReturnTypes(MLIRContext *context,
                                           CombineOp::Adaptor adaptor,
                                           SmallVectorImpl<Type> &types) {
   types.push_back(rows(adaptor.getYs(), extent(adaptor.getRow(), 0),
-                       extent(adaptor.getYs(), 1),
-                       Float32Type::get(context)));
+                       extent(adaptor.getYs(), 1), Float32Type::get(context)));
   return success();
 }
 
@@ -253,8 +248,8 @@ RankedTensorType mlir::moe::getPackedType(RankedTensorType matrices,
   if (matrices.getElementType().isF32())
     packed.append({in, kPanelColumns});
   else
-    packed.append({static_cast<int64_t>(llvm::divideCeil(in, 32)), 2, 16, 16,
-                   2});
+    packed.append(
+        {static_cast<int64_t>(llvm::divideCeil(in, 32)), 2, 16, 16, 2});
   return RankedTensorType::get(packed, matrices.getElementType());
 }
 
@@ -322,8 +317,8 @@ LogicalResult GroupedMatmulOp::verify() {
   int64_t groups = getOffsets() ? 1 : 0;
   if (getPacked()) {
     SmallVector<int64_t> expected =
-        packedShape(shape.take_front(groups), out, in,
-                    weights.getElementType(), /*numSources=*/1);
+        packedShape(shape.take_front(groups), out, in, weights.getElementType(),
+                    /*numSources=*/1);
     if (shape != ArrayRef(expected)) // grouped_matmul_c5
       return emitOpError("expected packed weights of shape ")
              << str(expected) << ", got " << str(shape);
@@ -331,10 +326,8 @@ LogicalResult GroupedMatmulOp::verify() {
     if (!weights.hasStaticShape() ||
         weights.getRank() != 2 + groups) // grouped_matmul_c1
       return emitOpError("expected static weights ")
-             << (groups ? "[E,out,in]" : "[out,in]") << ", got "
-             << str(shape);
-    if (shape.back() != in ||
-        shape[groups] != out) // grouped_matmul_c2
+             << (groups ? "[E,out,in]" : "[out,in]") << ", got " << str(shape);
+    if (shape.back() != in || shape[groups] != out) // grouped_matmul_c2
       return emitOpError("expected weights of ")
              << str({out, in}) << ", got " << str(shape.drop_front(groups));
   }
@@ -364,9 +357,7 @@ LogicalResult RouteOp::verify() {
   return success();
 }
 
-int64_t ExpertFfnOp::getNumExperts() {
-  return extent(getWeights().front(), 0);
-}
+int64_t ExpertFfnOp::getNumExperts() { return extent(getWeights().front(), 0); }
 
 LogicalResult ExpertFfnOp::verify() {
   size_t expected = getPacked() ? 2 : 3;
@@ -458,7 +449,8 @@ LogicalResult CacheUpdateOp::verify() {
   ArrayRef<int64_t> cache =
       cast<ShapedType>(getCache().getType()).getShape().take_back(2);
   if (row != cache || llvm::is_contained(row, ShapedType::kDynamic))
-    return emitOpError("expected rows of the cache's static ") // cache_update_c1
+    return emitOpError(
+               "expected rows of the cache's static ") // cache_update_c1
            << str(cache) << ", got " << str(row);
   return success();
 }
@@ -529,8 +521,7 @@ LogicalResult ParameterOp::verify() {
     return success();
   }
   FailureOr<int64_t> placeholders = countPlaceholders(*getSource());
-  if (failed(placeholders) ||
-      *placeholders > type.getRank()) // parameter_c3
+  if (failed(placeholders) || *placeholders > type.getRank()) // parameter_c3
     return emitOpError("expected each of the placeholders {0}, {1}, ... once "
                        "and at most as many as extents, got \"")
            << *getSource() << "\"";
@@ -559,8 +550,7 @@ ParameterOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
     return success();
   RankedTensorType first;
   for (auto name : getSources()->getAsRange<FlatSymbolRefAttr>()) {
-    auto source =
-        symbolTable.lookupNearestSymbolFrom<ParameterOp>(*this, name);
+    auto source = symbolTable.lookupNearestSymbolFrom<ParameterOp>(*this, name);
     if (!source) // parameter_c5
       return emitOpError("expected a parameter, got ") << name;
     if (first && source.getTensorType() != first) // parameter_c5

@@ -41,12 +41,12 @@ static Value load(ImplicitLocOpBuilder &b, Value buffer, ValueRange at) {
 
 static void loop(ImplicitLocOpBuilder &b, Value lower, Value upper,
                  function_ref<void(ImplicitLocOpBuilder &, Value)> body) {
-  forLoop(b, lower, upper, {},
-          [&](ImplicitLocOpBuilder &b, Value i,
-              ValueRange) -> SmallVector<Value> {
-            body(b, i);
-            return {};
-          });
+  forLoop(
+      b, lower, upper, {},
+      [&](ImplicitLocOpBuilder &b, Value i, ValueRange) -> SmallVector<Value> {
+        body(b, i);
+        return {};
+      });
 }
 
 /// Calls `body` for every row of every sequence.
@@ -122,29 +122,28 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
     int64_t kv = op.getKCache().getType().getDimSize(3);
     Value zero = constantIndex(b, 0), one = constantIndex(b, 1);
     Value size = constantIndex(b, q.getDimSize(2));
-    Value kvHead = arith::DivUIOp::create(
-        b, head, constantIndex(b, q.getDimSize(1) / kv));
+    Value kvHead =
+        arith::DivUIOp::create(b, head, constantIndex(b, q.getDimSize(1) / kv));
     Value end = arith::AddIOp::create(b, r.position, one);
     Value begin = zero;
     if (op.getWindow()) {
-      Value start = arith::SubIOp::create(
-          b, end, constantIndex(b, *op.getWindow()));
+      Value start =
+          arith::SubIOp::create(b, end, constantIndex(b, *op.getWindow()));
       begin = arith::MaxSIOp::create(b, start, zero);
     }
     auto cached = [&](ImplicitLocOpBuilder &b, Value cache, Value j, Value d) {
       return load(b, cache, {op.getLayer(), r.slot, j, kvHead, d});
     };
     auto score = [&](ImplicitLocOpBuilder &b, Value j) -> Value {
-      Value dot =
-          forLoop(b, zero, size, constantF32(b, 0),
-                  [&](ImplicitLocOpBuilder &b, Value d,
-                      ValueRange sum) -> SmallVector<Value> {
-                    Value product = arith::MulFOp::create(
-                        b, load(b, op.getQ(), {r.row, head, d}),
-                        cached(b, op.getKCache(), j, d));
-                    return {arith::AddFOp::create(b, sum[0], product)};
-                  })
-              .getResult(0);
+      Value dot = forLoop(b, zero, size, constantF32(b, 0),
+                          [&](ImplicitLocOpBuilder &b, Value d,
+                              ValueRange sum) -> SmallVector<Value> {
+                            Value product = arith::MulFOp::create(
+                                b, load(b, op.getQ(), {r.row, head, d}),
+                                cached(b, op.getKCache(), j, d));
+                            return {arith::AddFOp::create(b, sum[0], product)};
+                          })
+                      .getResult(0);
       return arith::MulFOp::create(
           b, dot, constantF32(b, op.getScale().convertToFloat()));
     };
@@ -156,13 +155,13 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
     };
 
     Value lowest = constantF32(b, -std::numeric_limits<float>::infinity());
-    Value max = forLoop(b, begin, end, lowest,
-                        [&](ImplicitLocOpBuilder &b, Value j,
-                            ValueRange best) -> SmallVector<Value> {
-                          return {arith::MaximumFOp::create(b, best[0],
-                                                            score(b, j))};
-                        })
-                    .getResult(0);
+    Value max =
+        forLoop(b, begin, end, lowest,
+                [&](ImplicitLocOpBuilder &b, Value j,
+                    ValueRange best) -> SmallVector<Value> {
+                  return {arith::MaximumFOp::create(b, best[0], score(b, j))};
+                })
+            .getResult(0);
     loop(b, zero, size, [&](ImplicitLocOpBuilder &b, Value d) {
       update(b, d, [&](Value) { return constantF32(b, 0); });
     });

@@ -5,8 +5,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe/IR/MoE.h"
-#include "moe/Support/CallStruct.h"
 #include "moe/Lower/Passes.h"
+#include "moe/Support/CallStruct.h"
 #include "moe/Support/Scalars.h"
 
 #include "llvm/ADT/DenseMap.h"
@@ -36,14 +36,13 @@ static void lowerLoad(LoadParameterOp load, int64_t index, Value call) {
   ArrayRef<int64_t> shape = parameter.getTensorType().getShape();
   Value offset = constantIndex(b, 0);
   for (auto [dim, i] : llvm::enumerate(load.getIndices())) {
-    Value scaled = arith::MulIOp::create(
-        b, offset, constantIndex(b, shape[dim]));
+    Value scaled =
+        arith::MulIOp::create(b, offset, constantIndex(b, shape[dim]));
     offset = arith::AddIOp::create(b, scaled, i);
   }
-  offset = arith::MulIOp::create(b, offset,
-                                 constantIndex(b, type.getNumElements()));
-  Value elements =
-      arith::IndexCastOp::create(b, b.getI64Type(), offset);
+  offset =
+      arith::MulIOp::create(b, offset, constantIndex(b, type.getNumElements()));
+  Value elements = arith::IndexCastOp::create(b, b.getI64Type(), offset);
   Value at = LLVM::GEPOp::create(b, pointer, type.getElementType(), base,
                                  ArrayRef<LLVM::GEPArg>{elements});
   load.replaceAllUsesWith(memrefAt(b, type, at));

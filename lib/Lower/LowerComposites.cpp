@@ -61,18 +61,21 @@ struct LowerExpertFfn : OpRewritePattern<ExpertFfnOp> {
     OperandRange weights = op.getWeights();
     Value gate = matmul(rows, weights[0]), up = matmul(rows, weights[1]);
     Value hidden = GluOp::create(b, op.getKind(), gate, up);
-    rewriter.replaceOpWithNewOp<CombineOp>(op, matmul(hidden, weights[2]),
-                                           assign.getRow(),
-                                           op.getSlotWeights());
+    rewriter.replaceOpWithNewOp<CombineOp>(
+        op, matmul(hidden, weights[2]), assign.getRow(), op.getSlotWeights());
     return success();
   }
 };
 
 struct LowerCompositesPass
     : mlir::moe::impl::LowerCompositesPassBase<LowerCompositesPass> {
+  using LowerCompositesPassBase::LowerCompositesPassBase;
+
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<LowerRoute, LowerExpertFfn>(&getContext());
+    patterns.add<LowerExpertFfn>(&getContext());
+    if (!keepRoutes)
+      patterns.add<LowerRoute>(&getContext());
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };

@@ -81,8 +81,8 @@ static FailureOr<ArrayAttr> resultDims(func::FuncOp func, unsigned index,
       if (!type)
         continue;
       for (int64_t d = 0; d < type.getRank(); ++d) {
-        FailureOr<bool> equal = ValueBoundsConstraintSet::areEqual(
-            {returned, dim}, {arg, d});
+        FailureOr<bool> equal =
+            ValueBoundsConstraintSet::areEqual({returned, dim}, {arg, d});
         if (type.isDynamicDim(d) && succeeded(equal) && *equal)
           return dims[d];
       }
@@ -140,20 +140,17 @@ static FailureOr<DictionaryAttr> lowerEntry(func::FuncOp func) {
       return failure();
     bool state = static_cast<bool>(func.getArgAttr(index, kStateAttr));
     argDims.push_back(dims);
-    described.push_back(
-        describe(name, state ? "state" : "input", type, dims));
+    described.push_back(describe(name, state ? "state" : "input", type, dims));
   }
   SmallVector<MemRefType> results;
   for (auto [index, value] : llvm::enumerate(ret.getOperands())) {
     auto type = dyn_cast<RankedTensorType>(value.getType());
     if (!type)
-      return func.emitError("expected tensor results, got ")
-             << value.getType();
+      return func.emitError("expected tensor results, got ") << value.getType();
     std::string name =
-        nameOf(func.getResultAttrOfType<StringAttr>(index, kNameAttr),
-               "result", index);
-    FailureOr<ArrayAttr> dims =
-        resultDims(func, index, value, name, argDims);
+        nameOf(func.getResultAttrOfType<StringAttr>(index, kNameAttr), "result",
+               index);
+    FailureOr<ArrayAttr> dims = resultDims(func, index, value, name, argDims);
     if (failed(dims) || failed(verifyDims(func, type, *dims, name)))
       return failure();
     described.push_back(describe(name, "output", type, *dims));
@@ -166,8 +163,8 @@ static FailureOr<DictionaryAttr> lowerEntry(func::FuncOp func) {
     if (!type)
       continue;
     arg.setType(MemRefType::get(type.getShape(), type.getElementType()));
-    auto tensor = bufferization::ToTensorOp::create(
-        b, func.getLoc(), type, arg, /*restrict=*/true);
+    auto tensor = bufferization::ToTensorOp::create(b, func.getLoc(), type, arg,
+                                                    /*restrict=*/true);
     arg.replaceAllUsesExcept(tensor, tensor);
   }
   b.setInsertionPoint(ret);
@@ -182,8 +179,7 @@ static FailureOr<DictionaryAttr> lowerEntry(func::FuncOp func) {
     func.setArgAttrs(i, ArrayRef<NamedAttribute>());
   func.setAllResultAttrs(ArrayRef<DictionaryAttr>());
   func.setType(b.getFunctionType(block.getArgumentTypes(), {}));
-  func->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(),
-                b.getUnitAttr());
+  func->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(), b.getUnitAttr());
   return b.getDictionaryAttr(
       {b.getNamedAttr("name", b.getStringAttr(func.getName())),
        b.getNamedAttr("arguments", b.getArrayAttr(described))});
@@ -196,8 +192,7 @@ struct LowerEntriesPass
   void runOnOperation() override {
     ModuleOp module = getOperation();
     WalkResult calls = module.walk([&](func::CallOp call) {
-      auto callee =
-          module.lookupSymbol<func::FuncOp>(call.getCallee());
+      auto callee = module.lookupSymbol<func::FuncOp>(call.getCallee());
       if (!callee || callee.isPrivate())
         return WalkResult::advance();
       call.emitError("expected calls of private functions only, got @")
@@ -215,8 +210,7 @@ struct LowerEntriesPass
         return signalPassFailure();
       functions.push_back(*description);
     }
-    module->setAttr(kFunctionsAttr,
-                    ArrayAttr::get(&getContext(), functions));
+    module->setAttr(kFunctionsAttr, ArrayAttr::get(&getContext(), functions));
   }
 };
 

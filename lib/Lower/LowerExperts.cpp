@@ -54,8 +54,7 @@ static Value generic(ImplicitLocOpBuilder &b, unsigned dims, ValueRange ins,
 /// rows [n,K] times matrix [N,K] transposed into out [n,N], K ascending.
 static Value matmul(ImplicitLocOpBuilder &b, Value rows, Value matrix,
                     Value out) {
-  Value zero =
-      linalg::FillOp::create(b, constantF32(b, 0), out).getResult(0);
+  Value zero = linalg::FillOp::create(b, constantF32(b, 0), out).getResult(0);
   return generic(b, 3, {rows, matrix}, zero, {{0, 2}, {1, 2}, {0, 1}},
                  [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
                    Value product =
@@ -87,9 +86,8 @@ struct LowerDispatch : OpRewritePattern<DispatchOp> {
     rewriter.replaceOp(
         op, generic(b, 2, op.getPerm(), out, {{0}, {0, 1}},
                     [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                      Value flat = toIndex(
-                          b, arith::MaxSIOp::create(b, v[0],
-                                                    constantI32(b, 0)));
+                      Value flat = toIndex(b, arith::MaxSIOp::create(
+                                                  b, v[0], constantI32(b, 0)));
                       Value token = arith::DivUIOp::create(
                           b, flat, constantIndex(b, op.getK()));
                       Value column = linalg::IndexOp::create(b, 1);
@@ -119,9 +117,8 @@ struct LowerGroupedMatmul : OpRewritePattern<GroupedMatmulOp> {
     auto type = cast<RankedTensorType>(weights.getType());
     int64_t experts = type.getDimSize(0);
     OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
-    auto matrixType =
-        RankedTensorType::get(type.getShape().drop_front(),
-                              type.getElementType());
+    auto matrixType = RankedTensorType::get(type.getShape().drop_front(),
+                                            type.getElementType());
     auto offset = [&](ImplicitLocOpBuilder &b, Value e) {
       return toIndex(b, tensor::ExtractOp::create(b, op.getOffsets(), e));
     };
@@ -144,8 +141,8 @@ struct LowerGroupedMatmul : OpRewritePattern<GroupedMatmulOp> {
               one, b.getIndexAttr(type.getDimSize(1)),
               b.getIndexAttr(type.getDimSize(2))};
           SmallVector<OpFoldResult> strides(3, one);
-          Value matrix = tensor::ExtractSliceOp::create(
-              b, matrixType, weights, at, extents, strides);
+          Value matrix = tensor::ExtractSliceOp::create(b, matrixType, weights,
+                                                        at, extents, strides);
           Value product = matmul(b, x, matrix, y);
           return {tensor::InsertSliceOp::create(b, product, out[0], to[0],
                                                 to[1], to[2])};
@@ -162,19 +159,18 @@ struct LowerGlu : OpRewritePattern<GluOp> {
                                 PatternRewriter &rewriter) const override {
     ImplicitLocOpBuilder b(op.getLoc(), rewriter);
     Value out = tensor::EmptyOp::create(
-        b, tensor::getMixedSizes(b, op.getLoc(), op.getGate()),
-        b.getF32Type());
+        b, tensor::getMixedSizes(b, op.getLoc(), op.getGate()), b.getF32Type());
     rewriter.replaceOp(
-        op, generic(b, 2, {op.getGate(), op.getUp()}, out,
-                    {{0, 1}, {0, 1}, {0, 1}},
-                    [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                      Value exp = math::ExpOp::create(
-                          b, arith::NegFOp::create(b, v[0]));
-                      Value silu = arith::DivFOp::create(
-                          b, v[0],
-                          arith::AddFOp::create(b, constantF32(b, 1), exp));
-                      return arith::MulFOp::create(b, silu, v[1]);
-                    }));
+        op,
+        generic(b, 2, {op.getGate(), op.getUp()}, out, {{0, 1}, {0, 1}, {0, 1}},
+                [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                  Value exp =
+                      math::ExpOp::create(b, arith::NegFOp::create(b, v[0]));
+                  Value silu = arith::DivFOp::create(
+                      b, v[0],
+                      arith::AddFOp::create(b, constantF32(b, 1), exp));
+                  return arith::MulFOp::create(b, silu, v[1]);
+                }));
     return success();
   }
 };
@@ -189,26 +185,24 @@ struct LowerCombine : OpRewritePattern<CombineOp> {
     if (failed(op.reifyResultShapes(b, sizes)))
       return failure();
     Value out = tensor::EmptyOp::create(b, sizes[0], b.getF32Type());
-    Value zero =
-        linalg::FillOp::create(b, constantF32(b, 0), out).getResult(0);
+    Value zero = linalg::FillOp::create(b, constantF32(b, 0), out).getResult(0);
     // Dimensions: token, slot, column.
     rewriter.replaceOp(
-        op,
-        generic(b, 3, {op.getRow(), op.getWeights()}, zero,
-                {{0, 1}, {0, 1}, {0, 2}},
-                [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                  Value zero = constantI32(b, 0);
-                  Value row =
-                      toIndex(b, arith::MaxSIOp::create(b, v[0], zero));
-                  Value column = linalg::IndexOp::create(b, 2);
-                  Value y = tensor::ExtractOp::create(
-                      b, op.getYs(), ValueRange{row, column});
-                  Value sum = arith::AddFOp::create(
-                      b, v[2], arith::MulFOp::create(b, v[1], y));
-                  Value routed = arith::CmpIOp::create(
-                      b, arith::CmpIPredicate::sge, v[0], zero);
-                  return arith::SelectOp::create(b, routed, sum, v[2]);
-                }));
+        op, generic(b, 3, {op.getRow(), op.getWeights()}, zero,
+                    {{0, 1}, {0, 1}, {0, 2}},
+                    [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                      Value zero = constantI32(b, 0);
+                      Value row =
+                          toIndex(b, arith::MaxSIOp::create(b, v[0], zero));
+                      Value column = linalg::IndexOp::create(b, 2);
+                      Value y = tensor::ExtractOp::create(
+                          b, op.getYs(), ValueRange{row, column});
+                      Value sum = arith::AddFOp::create(
+                          b, v[2], arith::MulFOp::create(b, v[1], y));
+                      Value routed = arith::CmpIOp::create(
+                          b, arith::CmpIPredicate::sge, v[0], zero);
+                      return arith::SelectOp::create(b, routed, sum, v[2]);
+                    }));
     return success();
   }
 };

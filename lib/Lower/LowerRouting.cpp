@@ -43,9 +43,9 @@ static Value filled(ImplicitLocOpBuilder &b, ArrayRef<OpFoldResult> sizes,
 
 /// A linalg.generic over [T,E]: operands are rank 2 (`te`) or rank 1 (`t`); the
 /// expert dimension is a reduction where `out` has rank 1.
-static Value rowwise(
-    ImplicitLocOpBuilder &b, ValueRange ins, Value out,
-    function_ref<Value(ImplicitLocOpBuilder &, ValueRange)> body) {
+static Value
+rowwise(ImplicitLocOpBuilder &b, ValueRange ins, Value out,
+        function_ref<Value(ImplicitLocOpBuilder &, ValueRange)> body) {
   auto rankOf = [](Value v) { return cast<ShapedType>(v.getType()).getRank(); };
   SmallVector<AffineMap> maps;
   for (Value v : ins)
@@ -75,8 +75,7 @@ struct LowerScore : OpRewritePattern<ScoreOp> {
     Value logits = op.getLogits();
     SmallVector<OpFoldResult> sizes =
         tensor::getMixedSizes(b, op.getLoc(), logits);
-    Value lowest =
-        constantF32(b, -std::numeric_limits<float>::infinity());
+    Value lowest = constantF32(b, -std::numeric_limits<float>::infinity());
     Value max = rowwise(b, logits, filled(b, sizes[0], lowest),
                         [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
                           return arith::MaximumFOp::create(b, v[0], v[1]);
@@ -113,17 +112,14 @@ static Value candidate(ImplicitLocOpBuilder &b, Value key, Value index) {
   Value isNegative = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, bits,
                                            constantI32(b, 0));
   Value ordered = arith::SelectOp::create(b, isNegative, flipped, bits);
-  Value isNaN =
-      arith::CmpFOp::create(b, arith::CmpFPredicate::UNO, key, key);
+  Value isNaN = arith::CmpFOp::create(b, arith::CmpFPredicate::UNO, key, key);
   ordered = arith::SelectOp::create(
       b, isNaN, constantI32(b, std::numeric_limits<int32_t>::min()), ordered);
   Type i64 = b.getI64Type();
-  Value high = arith::ShLIOp::create(
-      b, arith::ExtSIOp::create(b, i64, ordered),
-      arith::ConstantIntOp::create(b, 32, 64));
+  Value high = arith::ShLIOp::create(b, arith::ExtSIOp::create(b, i64, ordered),
+                                     arith::ConstantIntOp::create(b, 32, 64));
   Value low = arith::SubIOp::create(
-      b, constantI32(b, std::numeric_limits<int32_t>::max()),
-      toI32(b, index));
+      b, constantI32(b, std::numeric_limits<int32_t>::max()), toI32(b, index));
   return arith::OrIOp::create(b, high, arith::ExtUIOp::create(b, i64, low));
 }
 
@@ -151,27 +147,26 @@ struct LowerSelect : OpRewritePattern<SelectOp> {
                        idxType.getElementType());
     // The largest candidate of token `t` below `last`.
     auto next = [&](ImplicitLocOpBuilder &b, Value t, Value last) -> Value {
-      return forLoop(b, zero, experts, none,
-                     [&](ImplicitLocOpBuilder &b, Value e, ValueRange best)
-                         -> SmallVector<Value> {
-                       Value c = candidate(
-                           b, tensor::ExtractOp::create(b, key,
-                                                        ValueRange{t, e}),
-                           e);
-                       Value below = arith::CmpIOp::create(
-                           b, arith::CmpIPredicate::slt, c, last);
-                       Value masked =
-                           arith::SelectOp::create(b, below, c, none);
-                       return {arith::MaxSIOp::create(b, best[0], masked)};
-                     })
+      return forLoop(
+                 b, zero, experts, none,
+                 [&](ImplicitLocOpBuilder &b, Value e,
+                     ValueRange best) -> SmallVector<Value> {
+                   Value c = candidate(
+                       b, tensor::ExtractOp::create(b, key, ValueRange{t, e}),
+                       e);
+                   Value below = arith::CmpIOp::create(
+                       b, arith::CmpIPredicate::slt, c, last);
+                   Value masked = arith::SelectOp::create(b, below, c, none);
+                   return {arith::MaxSIOp::create(b, best[0], masked)};
+                 })
           .getResult(0);
     };
     auto rows = forLoop(
         b, zero, tokens, init,
         [&](ImplicitLocOpBuilder &b, Value t,
             ValueRange idx) -> SmallVector<Value> {
-          return {forLoop(
-                      b, zero, k, {idx[0], all},
+          return {
+              forLoop(b, zero, k, {idx[0], all},
                       [&](ImplicitLocOpBuilder &b, Value j,
                           ValueRange carried) -> SmallVector<Value> {
                         Value best = next(b, t, carried[1]);
@@ -179,14 +174,13 @@ struct LowerSelect : OpRewritePattern<SelectOp> {
                             arith::TruncIOp::create(b, b.getI32Type(), best);
                         Value index = arith::SubIOp::create(
                             b,
-                            constantI32(b,
-                                        std::numeric_limits<int32_t>::max()),
+                            constantI32(b, std::numeric_limits<int32_t>::max()),
                             low);
                         return {tensor::InsertOp::create(b, index, carried[0],
                                                          ValueRange{t, j}),
                                 best};
                       })
-                      .getResult(0)};
+                  .getResult(0)};
         });
     rewriter.replaceOp(op, rows.getResult(0));
     return success();
@@ -206,25 +200,22 @@ struct LowerWeigh : OpRewritePattern<WeighOp> {
         [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
           Value zero = constantI32(b, 0);
           Value token = linalg::IndexOp::create(b, 0);
-          Value expert =
-              toIndex(b, arith::MaxSIOp::create(b, v[0], zero));
+          Value expert = toIndex(b, arith::MaxSIOp::create(b, v[0], zero));
           Value weight = tensor::ExtractOp::create(b, op.getScores(),
                                                    ValueRange{token, expert});
-          Value chosen = arith::CmpIOp::create(
-              b, arith::CmpIPredicate::sge, v[0], zero);
-          return arith::SelectOp::create(b, chosen, weight,
-                                         constantF32(b, 0));
+          Value chosen =
+              arith::CmpIOp::create(b, arith::CmpIPredicate::sge, v[0], zero);
+          return arith::SelectOp::create(b, chosen, weight, constantF32(b, 0));
         });
     if (op.getNorm() == Norm::Sum) {
       Value sum = rowwise(b, gathered, filled(b, sizes[0], constantF32(b, 0)),
                           [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
                             return arith::AddFOp::create(b, v[1], v[0]);
                           });
-      gathered =
-          rowwise(b, {gathered, sum}, empty(b, sizes, b.getF32Type()),
-                  [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                    return arith::DivFOp::create(b, v[0], v[1]);
-                  });
+      gathered = rowwise(b, {gathered, sum}, empty(b, sizes, b.getF32Type()),
+                         [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                           return arith::DivFOp::create(b, v[0], v[1]);
+                         });
     }
     rewriter.replaceOp(op, gathered);
     return success();
@@ -242,11 +233,11 @@ struct LowerAssign : OpRewritePattern<AssignOp> {
 
 /// Calls `body(t, j, expert, carried)` for every slot with an expert, in flat
 /// order.
-static SmallVector<Value> forEachSlot(
-    ImplicitLocOpBuilder &b, Value idx, ValueRange inits,
-    function_ref<SmallVector<Value>(ImplicitLocOpBuilder &, Value, Value, Value,
-                                    ValueRange)>
-        body) {
+static SmallVector<Value>
+forEachSlot(ImplicitLocOpBuilder &b, Value idx, ValueRange inits,
+            function_ref<SmallVector<Value>(ImplicitLocOpBuilder &, Value,
+                                            Value, Value, ValueRange)>
+                body) {
   Value zero = constantIndex(b, 0);
   Value tokens = tensor::DimOp::create(b, idx, 0);
   Value k = tensor::DimOp::create(b, idx, 1);
@@ -259,9 +250,8 @@ static SmallVector<Value> forEachSlot(
         b, chosen,
         [&](OpBuilder &nested, Location loc) {
           ImplicitLocOpBuilder inner(loc, nested);
-          scf::YieldOp::create(inner,
-                               body(inner, t, j, toIndex(inner, expert),
-                                    carried));
+          scf::YieldOp::create(
+              inner, body(inner, t, j, toIndex(inner, expert), carried));
         },
         [&](OpBuilder &nested, Location loc) {
           scf::YieldOp::create(nested, loc, carried);
@@ -298,37 +288,34 @@ LogicalResult LowerAssign::matchAndRewrite(AssignOp op,
   };
 
   // offsets[e+1] counts expert e; a running sum makes prefix sums of counts.
-  Value counts = forEachSlot(
-      b, idx, filled(b, sizes[2], constantI32(b, 0)),
-      [&](ImplicitLocOpBuilder &b, Value, Value, Value expert,
-          ValueRange carried) -> SmallVector<Value> {
-        Value at = arith::AddIOp::create(b, expert, one);
-        return {increment(b, carried[0], at).second};
-      })[0];
+  Value counts =
+      forEachSlot(b, idx, filled(b, sizes[2], constantI32(b, 0)),
+                  [&](ImplicitLocOpBuilder &b, Value, Value, Value expert,
+                      ValueRange carried) -> SmallVector<Value> {
+                    Value at = arith::AddIOp::create(b, expert, one);
+                    return {increment(b, carried[0], at).second};
+                  })[0];
   Value last = constantIndex(b, op.getExperts() + 1);
   Value offsets =
       forLoop(b, zero, last, {counts, constantI32(b, 0)},
               [&](ImplicitLocOpBuilder &b, Value e,
                   ValueRange carried) -> SmallVector<Value> {
                 Value sum = arith::AddIOp::create(
-                    b, carried[1],
-                    tensor::ExtractOp::create(b, carried[0], e));
+                    b, carried[1], tensor::ExtractOp::create(b, carried[0], e));
                 return {tensor::InsertOp::create(b, sum, carried[0], e), sum};
               })
           .getResult(0);
 
   // Each expert's next free row starts at its offset.
   SmallVector<Value> placed = forEachSlot(
-      b, idx,
-      {filled(b, sizes[0], none), filled(b, sizes[1], none), offsets},
+      b, idx, {filled(b, sizes[0], none), filled(b, sizes[1], none), offsets},
       [&](ImplicitLocOpBuilder &b, Value t, Value j, Value expert,
           ValueRange carried) -> SmallVector<Value> {
         auto [row, next] = increment(b, carried[2], expert);
         Value k = tensor::DimOp::create(b, idx, 1);
-        Value flat = arith::AddIOp::create(
-            b, arith::MulIOp::create(b, t, k), j);
-        return {tensor::InsertOp::create(b, row, carried[0],
-                                         ValueRange{t, j}),
+        Value flat =
+            arith::AddIOp::create(b, arith::MulIOp::create(b, t, k), j);
+        return {tensor::InsertOp::create(b, row, carried[0], ValueRange{t, j}),
                 tensor::InsertOp::create(b, toI32(b, flat), carried[1],
                                          toIndex(b, row)),
                 next};

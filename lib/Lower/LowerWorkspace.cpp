@@ -13,8 +13,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe/Support/CallStruct.h"
 #include "moe/Lower/Passes.h"
+#include "moe/Support/CallStruct.h"
 #include "moe/Support/Scalars.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -81,8 +81,8 @@ static Value materializeExtent(OpBuilder &b, Value buffer, int64_t dim,
     Value extent = materializeExtent(b, collapse.getSrc(), source, mapping);
     if (!extent)
       return {};
-    product = product ? b.createOrFold<arith::MulIOp>(loc, product, extent)
-                      : extent;
+    product =
+        product ? b.createOrFold<arith::MulIOp>(loc, product, extent) : extent;
   }
   return product;
 }
@@ -149,7 +149,8 @@ static SmallVector<Buffer> findLifetimes(func::FuncOp func,
   BufferViewFlowAnalysis aliases(func);
   auto lastWithin = [&](Operation *op) {
     int64_t last = numbers[op];
-    op->walk([&](Operation *nested) { last = std::max(last, numbers[nested]); });
+    op->walk(
+        [&](Operation *nested) { last = std::max(last, numbers[nested]); });
     return last;
   };
   SmallVector<Buffer> buffers;
@@ -215,8 +216,7 @@ static SmallVector<Value> layOut(ImplicitLocOpBuilder &b, ArrayRef<Slot> slots,
     for (Value extent : slot.extents)
       bytes = arith::MulIOp::create(b, bytes, lookup(extent));
     Value end = arith::AddIOp::create(b, offsets.back(), bytes);
-    Value up =
-        arith::AddIOp::create(b, end, constantIndex(b, kAlignment - 1));
+    Value up = arith::AddIOp::create(b, end, constantIndex(b, kAlignment - 1));
     offsets.push_back(
         arith::AndIOp::create(b, up, constantIndex(b, -kAlignment)));
   }
@@ -286,8 +286,7 @@ struct LowerWorkspacePass
 
     OpBuilder builder(afterSizes(func, slots));
     ImplicitLocOpBuilder b(func.getLoc(), builder);
-    Value pointer =
-        loadCallField(b, func.getArgument(0), CallField::Workspace);
+    Value pointer = loadCallField(b, func.getArgument(0), CallField::Workspace);
     auto bytes = MemRefType::get({ShapedType::kDynamic}, b.getI8Type());
     Value workspace = memrefAt(b, bytes, pointer);
     SmallVector<Value> offsets =
@@ -295,9 +294,9 @@ struct LowerWorkspacePass
     for (auto [buffer, slot] : llvm::zip_equal(buffers, assigned)) {
       memref::AllocOp alloc = buffer.alloc;
       OpBuilder at(alloc);
-      Value view = memref::ViewOp::create(at, alloc.getLoc(), alloc.getType(),
-                                          workspace, offsets[slot],
-                                          alloc.getDynamicSizes());
+      Value view =
+          memref::ViewOp::create(at, alloc.getLoc(), alloc.getType(), workspace,
+                                 offsets[slot], alloc.getDynamicSizes());
       alloc.replaceAllUsesWith(view);
       alloc.erase();
     }

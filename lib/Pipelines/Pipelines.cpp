@@ -36,8 +36,9 @@ static void addFusion(OpPassManager &pm) {
 }
 
 /// Form *graph* (or *fused*) to *buffers*.
-static void addBufferization(OpPassManager &pm) {
-  pm.addNestedPass<func::FuncOp>(createLowerCompositesPass());
+static void addBufferization(OpPassManager &pm, const CompileOptions &options) {
+  pm.addNestedPass<func::FuncOp>(
+      createLowerCompositesPass(LowerCompositesPassOptions{options.fuse}));
   pm.addNestedPass<func::FuncOp>(createLowerRoutingPass());
   pm.addNestedPass<func::FuncOp>(createLowerExpertsPass());
   pm.addPass(createCanonicalizerPass());
@@ -56,6 +57,7 @@ static void addLoops(OpPassManager &pm, const CompileOptions &options) {
   if (options.fuse) {
     pm.addPass(createCpuLowerExpertFfnPass());
     pm.addPass(createCpuLowerGroupedMatmulPass());
+    pm.addPass(createCpuLowerRoutePass());
     pm.addNestedPass<func::FuncOp>(createCpuVectorizePass());
   }
   pm.addNestedPass<func::FuncOp>(options.fuse ? createCpuLowerAttentionPass()
@@ -75,13 +77,9 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(memref::createResolveShapedTypeResultDimsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createLowerWorkspacePass());
-  pm.addPass(createConvertSCFToOpenMPPass());
-  pm.addNestedPass<func::FuncOp>(createCpuHoistScratchPass());
-  pm.addNestedPass<func::FuncOp>(createCpuBindThreadsPass());
+  pm.addPass(createCpuLowerParallelPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
-  // Before scf: the scopes around the bodies of parallel loops must go while
-  // what they hold is one block.
   pm.addPass(createFinalizeMemRefToLLVMConversionPass());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
@@ -106,7 +104,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(createInlinerPass());
   pm.addPass(createSymbolDCEPass());
   pm.addPass(createLowerEntriesPass());
-  addBufferization(pm);
+  addBufferization(pm, options);
   pm.addPass(verify(Form::Buffers));
   addLoops(pm, options);
   pm.addPass(verify(Form::Loops));
@@ -115,7 +113,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
 }
 
 void mlir::moe::registerPipelines() {
-  PassPipelineRegistration<CompileOptions>(
-      "moe-compile-cpu", "Compiles a graph to LLVM for CPUs",
-      buildCompilePipeline);
+  PassPipelineRegistration<CompileOptions>("moe-compile-cpu",
+                                           "Compiles a graph to LLVM for CPUs",
+                                           buildCompilePipeline);
 }

@@ -15,17 +15,16 @@ Value mlir::moe::loadCallField(ImplicitLocOpBuilder &b, Value call,
                                CallField field) {
   Type pointer = LLVM::LLVMPointerType::get(b.getContext());
   Type type = field == CallField::Threads ? b.getI64Type() : pointer;
-  Value member = LLVM::GEPOp::create(
-      b, pointer, b.getI64Type(), call,
-      ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(field)});
+  Value member =
+      LLVM::GEPOp::create(b, pointer, b.getI64Type(), call,
+                          ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(field)});
   return LLVM::LoadOp::create(b, type, member);
 }
 
 Value mlir::moe::memrefAt(ImplicitLocOpBuilder &b, MemRefType type,
                           Value pointer) {
   LLVMTypeConverter converter(b.getContext());
-  auto descriptor =
-      cast<LLVM::LLVMStructType>(converter.convertType(type));
+  auto descriptor = cast<LLVM::LLVMStructType>(converter.convertType(type));
   Type i64 = b.getI64Type();
   auto constant = [&](int64_t value) -> Value {
     return LLVM::ConstantOp::create(b, i64, b.getI64IntegerAttr(value));

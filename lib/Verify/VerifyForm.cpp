@@ -58,8 +58,7 @@ static LoadParameterOp viewedParameter(Value buffer) {
 }
 
 static Reason notBuffers(Operation *op) {
-  if (auto func = dyn_cast<func::FuncOp>(op);
-      func && func.getNumResults() != 0)
+  if (auto func = dyn_cast<func::FuncOp>(op); func && func.getNumResults() != 0)
     return "expected a function without results";
   if (auto copy = dyn_cast<memref::CopyOp>(op);
       copy && viewedParameter(copy.getSource()))
@@ -80,8 +79,7 @@ static Reason notLoops(Operation *op) {
 
 static Reason notTarget(Operation *op) {
   if (isa<ModuleOp, ParameterOp>(op) ||
-      isa_and_nonnull<LLVM::LLVMDialect, omp::OpenMPDialect>(
-          op->getDialect()))
+      isa_and_nonnull<LLVM::LLVMDialect, omp::OpenMPDialect>(op->getDialect()))
     return {};
   return "expected the llvm or omp dialect";
 }

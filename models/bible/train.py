@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Train and evaluate the byte-level Mixture-of-Experts language model of this folder.
 
 The text is the King James Version, as the program `bible` of Debian's package bible-kjv prints it. Every 100th verse is
@@ -61,9 +62,7 @@ def build_tokenizer():
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=512, clean_up_tokenization_spaces=False
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, clean_up_tokenization_spaces=False)
 
 
 def build_model():

@@ -52,9 +52,18 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[options.dtype]
-    config = transformers.OlmoeConfig(hidden_size=hidden, intermediate_size=inner, num_experts=experts,
-                                      num_experts_per_tok=top_k, num_hidden_layers=1, num_attention_heads=16,
-                                      num_key_value_heads=16, vocab_size=256, eos_token_id=None, dtype=str(dtype).removeprefix("torch."))
+    config = transformers.OlmoeConfig(
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_experts=experts,
+        num_experts_per_tok=top_k,
+        num_hidden_layers=1,
+        num_attention_heads=16,
+        num_key_value_heads=16,
+        vocab_size=256,
+        eos_token_id=None,
+        dtype=str(dtype).removeprefix("torch."),
+    )
     model = transformers.OlmoeForCausalLM(config).to(dtype)
     block = model.model.layers[0].mlp
 
@@ -76,23 +85,33 @@ def main() -> None:
             if not error < limit:
                 raise SystemExit(f"{tokens} tokens: relative error {error:.1e}, expected below {limit}")
             for backend in BACKENDS:
+
                 def peer(pair, backend=backend):
                     block.experts.config._experts_implementation = backend
                     block(pair[1])
+
                 try:
                     peer(pairs[0])
                 except RuntimeError as unsupported:
                     rows.append({"tokens": tokens, "backend": backend, "unsupported": str(unsupported)[:80]})
                     continue
                 mine, theirs = median_pairs(lambda pair: ours.block(pair[2]), peer, pairs, options.seconds)
-                rows.append({"tokens": tokens, "backend": backend, "pairs": len(mine),
-                             "ratio": statistics.median(t / m for t, m in zip(theirs, mine)),
-                             "ours_ms": 1e3 * statistics.median(mine), "peer_ms": 1e3 * statistics.median(theirs)})
+                rows.append(
+                    {
+                        "tokens": tokens,
+                        "backend": backend,
+                        "pairs": len(mine),
+                        "ratio": statistics.median(t / m for t, m in zip(theirs, mine)),
+                        "ours_ms": 1e3 * statistics.median(mine),
+                        "peer_ms": 1e3 * statistics.median(theirs),
+                    }
+                )
     print(f"OLMoE block {hidden}/{inner} E{experts} k{top_k}, {options.dtype} weights, {options.threads} threads")
     print("tokens  backend      peer/ours   ours ms   peer ms  pairs")
     for row in rows:
         if "ratio" in row:
-            print(f"{row['tokens']:6}  {row['backend']:11}  {row['ratio']:9.2f} {row['ours_ms']:9.2f} {row['peer_ms']:9.2f} {row['pairs']:6}")
+            times = f"{row['ratio']:9.2f} {row['ours_ms']:9.2f} {row['peer_ms']:9.2f} {row['pairs']:6}"
+            print(f"{row['tokens']:6}  {row['backend']:11}  {times}")
         else:
             print(f"{row['tokens']:6}  {row['backend']:11}  {row['unsupported']}")
     if options.json:

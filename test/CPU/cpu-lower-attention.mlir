@@ -45,14 +45,11 @@ func.func @narrow(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %
   return
 }
 
-// Few rows are copied where the call is.
+// Rows are copied in parallel, each about as much work as it has elements.
 // CHECK-LABEL: func @update
-// CHECK-DAG: %[[C16:.*]] = arith.constant 16 : index
-// CHECK: %[[FEW:.*]] = arith.cmpi ule, %{{.*}}, %[[C16]]
-// CHECK: scf.if %[[FEW]]
-// CHECK: scf.for
-// CHECK: } else {
 // CHECK: scf.parallel
+// CHECK: vector.maskedstore
+// CHECK: } {moe.work = 480 : i64}
 // CHECK-NOT: moe.cache_update
 func.func @update(%rows: memref<?x3x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k: !cache, %l: index)
     attributes {moe.isa = "v4"} {

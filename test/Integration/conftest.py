@@ -33,8 +33,9 @@ def packages(tmp_path_factory):
     return build
 
 
-@pytest.fixture(params=_LEVELS)
+@pytest.fixture(scope="session", params=_LEVELS)
 def isa(request):
+    """A level that this CPU has."""
     missing = _LEVELS[request.param] - _CPU
     if missing:
         pytest.skip(f"this CPU lacks {', '.join(sorted(missing))}")

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""How far f32 may be from the reference, which sums in f64: bounds of rounding errors, element by element.
+"""How far f32 may be from the reference, which sums in f64.
 
-A sum of n products has an error of at most about n units of the last place of the sum of their absolute values, in any
-order and with or without fused multiply-add (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). So a
-fused and an unfused program, both within such a bound of the reference, are within twice the bound of each other.
+A fused and an unfused program, both within a bound of the reference, are within twice the bound of each other.
 """
 
 import numpy as np
@@ -18,34 +16,25 @@ EXP = 4
 
 
 def product(rows: np.ndarray, weights: np.ndarray, offsets: np.ndarray | None = None) -> np.ndarray:
-    """Bound for `reference.grouped_matmul`."""
+    """Bound for each element of `reference.grouped_matmul`.
+
+    The error of a sum of n products is at most about n units of the sum of their absolute values, in any order and with
+    or without fused multiply-add (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+    """
     terms = rows.shape[1] + 1
     return terms * UNIT * reference.grouped_matmul(np.abs(rows), np.abs(weights), offsets)
 
 
-def experts(
-    x: np.ndarray,
-    indices: np.ndarray,
-    weights: np.ndarray,
-    gate: np.ndarray,
-    up: np.ndarray,
-    down: np.ndarray,
-    relative: np.ndarray | float = 0,
-) -> np.ndarray:
-    """Bound for `reference.expert_ffn`, where weights of slots have a relative error [T, 1] of their own.
+def experts(y: np.ndarray, gate: np.ndarray) -> float:
+    """Bound for all elements of `reference.expert_ffn` together, with a router before it or without.
 
-    It is the result with all terms positive, times the roundings that a term sees. The slope of silu is at most 1.1,
-    and so is its ratio to its argument.
+    Errors have random signs, so that those of H + I additions in a row are about as large as the root of that number.
+    A factor of 4 is for the activation, the weights of slots, and terms that cancel each other; less than 1 is seen.
     """
-    row, perm, offsets = reference.assign(indices, len(gate))
-    rows = np.abs(reference.dispatch(x, perm, indices.shape[1]))
-    gate, up, down = (np.abs(weight) for weight in (gate, up, down))
-    hidden = 1.1 * reference.grouped_matmul(rows, gate, offsets) * reference.grouped_matmul(rows, up, offsets)
-    largest = reference.combine(reference.grouped_matmul(hidden, down, offsets), row, np.abs(weights))
-    terms = 2 * x.shape[1] + gate.shape[1] + indices.shape[1] + EXP + 8
-    return (terms * UNIT + relative) * largest
+    _, intermediate, hidden = gate.shape
+    return 4 * np.sqrt(hidden + intermediate) * UNIT * np.abs(y).max(initial=0)
 
 
-def scores(experts: int, error: np.ndarray | float = 0) -> np.ndarray | float:
-    """Relative bound for the weights of `reference.route`, where logits have errors of at most `error`."""
-    return 2 * error + (2 * EXP + experts + 4) * UNIT
+def scores(experts: int) -> float:
+    """Relative bound for the weights of `reference.route`: two exponentials, a sum and a quotient."""
+    return (2 * EXP + experts + 4) * UNIT

@@ -2,8 +2,9 @@
 """What the README mentions exists."""
 
 import re
+import subprocess
 
-from tree import ROOT, passes, read
+from tree import ROOT, read
 
 README = read("README.md")
 
@@ -31,3 +32,10 @@ def test_paths():
     """Paths in backticks exist, whether they are written from the root or as includes are."""
     for path in re.findall(r"`((?:include|lib|test|tools|python|docs|examples|models)/[\w./-]*)`", README):
         assert (ROOT / path).exists(), f"expected {path}"
+
+
+def test_graph_compiles():
+    (graph,) = re.findall(r"^```mlir\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    command = [ROOT / "build/bin/moe-opt", "--moe-compile-cpu"]
+    result = subprocess.run(command, input=graph, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -9,6 +9,8 @@
 
 #include "moe/IR/MoE.h"
 
+#include "mlir/Dialect/OpenMP/OpenMPDialect.h"
+
 #include "mlir/Pass/Pass.h"
 
 namespace mlir::moe {

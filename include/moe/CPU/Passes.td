@@ -85,7 +85,7 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
 
 class CpuLoweringPass<string name> : Pass<name> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
-                           "::mlir::memref::MemRefDialect", "::mlir::omp::OpenMPDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
                            "::mlir::vector::VectorDialect"];
 }
 
@@ -180,28 +180,6 @@ def CpuLowerRoutePass : CpuLoweringPass<"moe-cpu-lower-route"> {
 // On loops
 //===----------------------------------------------------------------------===//
 
-def CpuBindThreadsPass : Pass<"moe-cpu-bind-threads", "::mlir::func::FuncOp"> {
-  let summary = "run each parallel region with the threads that the call asks for";
-  let description = [{
-    ```mlir
-    func.func @forward.v3(%call: !llvm.ptr, ...) {
-      omp.parallel { ... }
-    ```
-    becomes
-    ```mlir
-    func.func @forward.v3(%call: !llvm.ptr, ...) {
-      ... %threads = the member `threads` of %call, as i32
-      omp.parallel num_threads(%threads : i32) { ... }
-    ```
-    so that concurrent calls do not share a setting.
-
-    Precondition: after `--moe-lower-call` and `--convert-scf-to-openmp`. Does nothing to functions without regions.
-
-    Contract class B: no result depends on the number of threads.
-  }];
-  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
-}
-
 def CpuExpandExpPass : Pass<"moe-cpu-expand-exp"> {
   let summary = "compute math.exp of f32 with fused multiply-adds instead of calls";
   let description = [{
@@ -216,34 +194,41 @@ def CpuExpandExpPass : Pass<"moe-cpu-expand-exp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 
-def CpuHoistScratchPass : Pass<"moe-cpu-hoist-scratch"> {
-  let summary = "allocate stack buffers of parallel loops once per thread";
+def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {
+  let summary = "run parallel loops on the threads that the call asks for";
   let description = [{
     ```mlir
-    omp.parallel {
-      omp.wsloop {
-        omp.loop_nest (%i) : index = (%c0) to (%n) step (%c1) {
-          memref.alloca_scope {
-            %s = memref.alloca() : memref<16xf32>
-            ...
+    func.func @forward.v3(%call: !llvm.ptr, ...) {
+      scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+        %s = memref.alloca() : memref<16xf32>
+        ...
     ```
     becomes
     ```mlir
-    omp.parallel {
-      %s = memref.alloca() : memref<16xf32>
-      omp.wsloop {
-        omp.loop_nest (%i) : index = (%c0) to (%n) step (%c1) {
-          ...
+    func.func @forward.v3(%call: !llvm.ptr, ...) {
+      ... %threads = the member `threads` of %call
+      memref.store %zero, %counter[] : memref<i64>
+      omp.parallel num_threads(%threads_i32 : i32) {
+        %s = memref.alloca() : memref<16xf32>
+        scf.while : () -> i64 {
+          %begin = memref.atomic_rmw addi %share, %counter[] : (i64, memref<i64>) -> i64
+          %more = arith.cmpi ult, %begin, %n_i64 : i64
+          scf.condition(%more) %begin : i64
+        } do {
+          ... scf.for %i = %begin to min(%begin + %share, %n) { ... }
     ```
-    because a scope may have one block only, which loops in its body end when they become branches, and because the
-    buffer then is at a fixed place of the thread's stack frame.
+    Threads that are free take the next share, so that one that is late does not keep the others waiting. Stack buffers
+    of the body become one per thread.
 
-    Precondition: after `--convert-scf-to-openmp`. Leaves scopes with buffers of a dynamic size or with results.
+    Precondition: after `--moe-lower-call`; loops of one dimension, not nested. Fails on others.
 
-    Contract class B: an iteration does not read what another has left in a stack buffer.
+    Contract class B: an iteration owns what it writes and does not read what another has left in a stack buffer, so
+    that no result depends on who runs it.
   }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::omp::OpenMPDialect", "::mlir::scf::SCFDialect"];
   let statistics = [
-    Statistic<"numScopes", "num-scopes", "scopes removed">];
+    Statistic<"numLoops", "num-loops", "parallel loops lowered">];
 }
 
 def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels"> {

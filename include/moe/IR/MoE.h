@@ -30,9 +30,9 @@
 
 namespace mlir::moe {
 
-/// Names of the discardable attributes that the dialect documents. Importers set
-/// `moe.model`, `moe.name`, `moe.dims` and `moe.state`; passes set the others,
-/// which the package's manifest repeats:
+/// Names of the discardable attributes that the dialect documents. Importers
+/// set `moe.model`, `moe.name`, `moe.dims` and `moe.state`; passes set the
+/// others, which the package's manifest repeats:
 ///
 ///   moe.functions = [{name = "forward", arguments = [
 ///       {name = "tokens", kind = "input", dtype = "i32", shape = ["N"]},

@@ -13,9 +13,7 @@ from moec.hf.families import read_spec
 from moec.hf.parameters import parameters, with_dtype
 
 
-def import_checkpoint(
-    checkpoint: str | os.PathLike[str], block: str | None = None, shapes_only: bool = False
-) -> str:
+def import_checkpoint(checkpoint: str | os.PathLike[str], block: str | None = None, shapes_only: bool = False) -> str:
     """Print a checkpoint's model as MLIR in the graph form.
 
     Parameters

@@ -52,11 +52,6 @@ _SHAPES = [
 ]
 
 
-@pytest.fixture(scope="module", params=["v3", "v4"])
-def isa(request):
-    return request.param
-
-
 @pytest.fixture(scope="module", params=_SHAPES, ids=str)
 def shape(request):
     return request.param

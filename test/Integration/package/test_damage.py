@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import moec
 from moec.native import find_tool
 
 
@@ -32,7 +33,10 @@ def replace(path, old, new):
 HASH = "xxh3:[0-9a-f]{32}"
 
 DAMAGES = {
-    "changed module": (lambda p: overwrite(p / "module.so", 5000, b"ABCD"), f"module.so: expected hash {HASH}, got {HASH}"),
+    "changed module": (
+        lambda p: overwrite(p / "module.so", 5000, b"ABCD"),
+        f"module.so: expected hash {HASH}, got {HASH}",
+    ),
     "short module": (lambda p: truncate(p / "module.so"), r"module.so: expected \d+ bytes, got \d+"),
     "no module": (lambda p: (p / "module.so").unlink(), "module.so: No such file or directory"),
     "other weights": (
@@ -74,7 +78,10 @@ def test_no_package(tmp_path):
 
 
 def test_unknown_level(tiny_package):
-    check_failure([tiny_package, "--isa=v9"], f"{tiny_package}/module.so: expected one of the levels v3, v4, got 'v9'")
+    message = f"{tiny_package}/module.so: expected one of the levels v3, v4, got 'v9'"
+    check_failure([tiny_package, "--isa=v9"], message)
+    with pytest.raises(moec.Error, match=re.escape(message)):
+        moec.load(tiny_package, isa="v9")
 
 
 def test_output_that_cannot_be_written(tiny_package):

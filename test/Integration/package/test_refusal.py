@@ -16,7 +16,8 @@ func.func @f(%x: tensor<?x4xf32>) -> tensor<?x3xf32> {
   %n = tensor.dim %x, %c0 : tensor<?x4xf32>
   %init = tensor.empty(%n) : tensor<?x3xf32>
   %w = moe.load_parameter @w[%c0] : tensor<3x4xf32>
-  %y = moe.grouped_matmul ins(%x, %w : tensor<?x4xf32>, tensor<3x4xf32>) outs(%init : tensor<?x3xf32>) -> tensor<?x3xf32>
+  %y = moe.grouped_matmul ins(%x, %w : tensor<?x4xf32>, tensor<3x4xf32>)
+         outs(%init : tensor<?x3xf32>) -> tensor<?x3xf32>
   return %y : tensor<?x3xf32>
 }
 """
@@ -59,7 +60,7 @@ def test_good_program(checkpoint, output):
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("return %y", "retrun %y", "<stdin>:9:3: error: custom op 'retrun' is unknown"),
+        ("return %y", "retrun %y", "<stdin>:10:3: error: custom op 'retrun' is unknown"),
         ("ins(%x, %w :", "ins(%x, %z :", "<stdin>:8:35: error: use of undeclared SSA value name"),
         ("{0}", "{1}", "'moe.parameter' op"),
         ("@w[%c0]", "@v[%c0]", "'moe.load_parameter' op"),
@@ -130,7 +131,9 @@ def test_output_that_cannot_be_written(tmp_path, output):
     assert (result.returncode, f"{output}': No such file or directory" in result.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("make", [lambda path: path.write_text("mine"), lambda path: (path / "mine").mkdir(parents=True)])
+@pytest.mark.parametrize(
+    "make", [lambda path: path.write_text("mine"), lambda path: (path / "mine").mkdir(parents=True)]
+)
 def test_output_that_is_no_package(output, make):
     """Files of the user are not replaced."""
     make(output)

@@ -44,9 +44,7 @@ def attend(scope: Scope, x: Value, attention: Attention, sequences: Sequences, e
     q, k = (rotate(body, y, sequences.cos, sequences.sin, rows) for y in (q, k))
     for new, cache in ((k, sequences.k_cache), (v, sequences.v_cache)):
         inputs = [new, sequences.cu, sequences.past, sequences.slot]
-        body.line(
-            f"moe.cache_update {names(inputs)} into {cache}[{scope.layer}] : {types(inputs)}, {cache.type}"
-        )
+        body.line(f"moe.cache_update {names(inputs)} into {cache}[{scope.layer}] : {types(inputs)}, {cache.type}")
     inputs = [q, sequences.cu, sequences.past, sequences.slot]
     init = empty(body, q.type.shape, rows)
     settings = f"scale = {float_literal(attention.head_dim**-0.5)} : f32"

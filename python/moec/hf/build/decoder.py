@@ -81,9 +81,7 @@ def _forward(spec: Spec, parameters: list[Parameter]) -> str:
     return body.function("forward", Argument("logits", logits.type, ("R", spec.vocab)), logits)
 
 
-def _step(
-    spec: Spec, body: Body, depth: Value, x: Value, shared: list[Value], caches: list[list[Argument]]
-) -> Value:
+def _step(spec: Spec, body: Body, depth: Value, x: Value, shared: list[Value], caches: list[list[Argument]]) -> Value:
     """One layer. Where there are several kinds, a table says which it is, and another which one of its kind."""
 
     def call(kind: int, ordinal: Value) -> Value:

@@ -29,9 +29,7 @@ def sparse(scope: Scope, x: Value, ffn: Sparse) -> Value:
         return grouped_matmul(body, f"{hint}_rows", rows, scope.weight(hint), slots, offsets)
 
     down = experts("down", _swiglu(body, experts("gate", sorted_x), experts("up", sorted_x)))
-    return body.op(
-        "ffn", x.type, f"moe.combine {down}, {row}, {weights} : {down.type}, {row.type}, {weights.type}"
-    )
+    return body.op("ffn", x.type, f"moe.combine {down}, {row}, {weights} : {down.type}, {row.type}, {weights.type}")
 
 
 def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:

@@ -50,9 +50,7 @@ class Scope:
         return elementwise(self.body, f"{hint}_biased", ins, out, lambda e, b: e + b)
 
 
-def grouped_matmul(
-    body: Body, hint: str, x: Value, weight: Value, rows: Value, offsets: Value | None = None
-) -> Value:
+def grouped_matmul(body: Body, hint: str, x: Value, weight: Value, rows: Value, offsets: Value | None = None) -> Value:
     """x [rows, in] times the transpose of a weight [out, in]; with offsets [E+1], one weight for each group of rows."""
     init = empty(body, (None, weight.type.shape[-2]), rows)
     groups = f"offsets({offsets} : {offsets.type}) " if offsets else ""

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Writes dialect.md and passes.md from the descriptions in the .td files; `tools/dev format` runs it."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LLVM = Path("/usr/lib/llvm-" + re.search(r"find_package\(MLIR (\d+)", (ROOT / "CMakeLists.txt").read_text())[1])
+NOTE = "<!-- Written by docs/generate.py from the .td files. -->\n"
+
+
+def generate() -> dict[str, str]:
+    """Text of each file."""
+    folders = sorted((ROOT / "include/moe").glob("*/Passes.td"))
+    passes = [f"## {path.parent.name}\n{describe(path, '-gen-pass-doc')}" for path in folders]
+    return {
+        "dialect.md": NOTE + describe(ROOT / "include/moe/IR/MoEOps.td", "-gen-dialect-doc", "-dialect=moe"),
+        "passes.md": "\n".join([NOTE, "# Passes\n", *passes]),
+    }
+
+
+def describe(path: Path, *options: str) -> str:
+    command = [LLVM / "bin/mlir-tblgen", *options, "-I", ROOT / "include", "-I", LLVM / "include", path]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return text.partition("-->\n")[2].replace("[TOC]\n\n", "")
+
+
+if __name__ == "__main__":
+    for name, text in generate().items():
+        (ROOT / "docs" / name).write_text(text)

@@ -1,0 +1,39 @@
+// RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(moe-cpu-lower-parallel))' --split-input-file --verify-diagnostics
+
+func.func @steps(%call: !llvm.ptr, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
+  // expected-error @below {{expected one dimension from 0 in steps of 1}}
+  scf.parallel (%i) = (%c0) to (%n) step (%c2) {
+    scf.reduce
+  }
+  return
+}
+
+// -----
+
+func.func @nest(%call: !llvm.ptr, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    // expected-error @below {{expected no parallel loop in another}}
+    scf.parallel (%j) = (%c0) to (%n) step (%c1) {
+      scf.reduce
+    }
+    scf.reduce
+  }
+  return
+}
+
+// -----
+
+func.func @size(%call: !llvm.ptr, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    // expected-error @below {{expected a static size of a stack buffer in a parallel loop}}
+    %s = memref.alloca(%n) : memref<?xf32>
+    scf.reduce
+  }
+  return
+}
