@@ -69,9 +69,13 @@ struct LowerExpertFfn : OpRewritePattern<ExpertFfnOp> {
 
 struct LowerCompositesPass
     : mlir::moe::impl::LowerCompositesPassBase<LowerCompositesPass> {
+  using LowerCompositesPassBase::LowerCompositesPassBase;
+
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<LowerRoute, LowerExpertFfn>(&getContext());
+    patterns.add<LowerExpertFfn>(&getContext());
+    if (!keepRoutes)
+      patterns.add<LowerRoute>(&getContext());
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };

@@ -36,8 +36,9 @@ static void addFusion(OpPassManager &pm) {
 }
 
 /// Form *graph* (or *fused*) to *buffers*.
-static void addBufferization(OpPassManager &pm) {
-  pm.addNestedPass<func::FuncOp>(createLowerCompositesPass());
+static void addBufferization(OpPassManager &pm, const CompileOptions &options) {
+  pm.addNestedPass<func::FuncOp>(
+      createLowerCompositesPass(LowerCompositesPassOptions{options.fuse}));
   pm.addNestedPass<func::FuncOp>(createLowerRoutingPass());
   pm.addNestedPass<func::FuncOp>(createLowerExpertsPass());
   pm.addPass(createCanonicalizerPass());
@@ -56,6 +57,7 @@ static void addLoops(OpPassManager &pm, const CompileOptions &options) {
   if (options.fuse) {
     pm.addPass(createCpuLowerExpertFfnPass());
     pm.addPass(createCpuLowerGroupedMatmulPass());
+    pm.addPass(createCpuLowerRoutePass());
     pm.addNestedPass<func::FuncOp>(createCpuVectorizePass());
   }
   pm.addNestedPass<func::FuncOp>(options.fuse ? createCpuLowerAttentionPass()
@@ -102,7 +104,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(createInlinerPass());
   pm.addPass(createSymbolDCEPass());
   pm.addPass(createLowerEntriesPass());
-  addBufferization(pm);
+  addBufferization(pm, options);
   pm.addPass(verify(Form::Buffers));
   addLoops(pm, options);
   pm.addPass(verify(Form::Loops));

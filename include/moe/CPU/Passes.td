@@ -164,6 +164,18 @@ def CpuVectorizePass : Pass<"moe-cpu-vectorize", "::mlir::func::FuncOp"> {
     Statistic<"numDeclined", "num-declined", "linalg ops left alone">];
 }
 
+def CpuLowerRoutePass : CpuLoweringPass<"moe-cpu-lower-route"> {
+  let summary = "make vector code of moe.route, parallel over tokens";
+  let description = [{
+    Softmax a register of experts at a time; top-k by repeated search for the largest score, the lowest index first.
+
+    Precondition: form *buffers*, functions with `moe.isa`. Postcondition: no `moe.route` on buffers.
+
+    Contract class R, and batch-invariant: a token's bits depend on nothing but its logits. Where a logit is NaN, all
+    scores are NaN, and the experts with the lowest indices are chosen.
+  }];
+}
+
 //===----------------------------------------------------------------------===//
 // On loops
 //===----------------------------------------------------------------------===//

@@ -23,6 +23,8 @@ def LowerCompositesPass : Pass<"moe-lower-composites", "::mlir::func::FuncOp"> {
     Precondition: form *graph* or *fused*. Contract: B (the same arithmetic in the same order).
   }];
   let dependentDialects = ["::mlir::tensor::TensorDialect"];
+  let options = [
+    Option<"keepRoutes", "keep-routes", "bool", "false", "leave `moe.route` to the target's kernel">];
 }
 
 def LowerEntriesPass : Pass<"moe-lower-entries", "::mlir::ModuleOp"> {
