@@ -8,6 +8,8 @@ import math
 import struct
 from pathlib import Path
 
+from tiny_families import FAMILIES
+
 from moec.hf.families import read_spec
 from moec.hf.parameters import parameters
 
@@ -57,7 +59,7 @@ CONFIGS = {
         "norm_topk_prob": True,
     },
 }
-"""One for each family, with as few switches as possible."""
+"""One for each family that every test runs on, with as few switches as possible."""
 
 SWITCHED = {
     "olmoe": {
@@ -88,7 +90,10 @@ SWITCHED = {
         "use_sliding_window": True,
     },
 }
-"""For each family, what the other switches change."""
+"""For each of them, what the other switches change."""
+
+ALL = {**{family: (CONFIGS[family], SWITCHED[family]) for family in CONFIGS}, **FAMILIES}
+"""Both for each family."""
 
 
 def write_config(folder: Path, config: dict) -> Path:

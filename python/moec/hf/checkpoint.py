@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,13 @@ class Tensor:
     shape: tuple[int, ...]
 
 
-def with_dtypes(parameters: list[Parameter], folder: Path) -> list[Parameter]:
+def with_dtypes(parameters: list[Parameter], folder: Path, unused: str = "") -> list[Parameter]:
     """Fill in each parameter's dtype from the checkpoint's headers.
+
+    Parameters
+    ----------
+    unused : str
+        Pattern of further tensors that the checkpoint may have.
 
     Raises
     ------
@@ -41,7 +47,7 @@ def with_dtypes(parameters: list[Parameter], folder: Path) -> list[Parameter]:
     tensors = read_tensors(folder)
     resolved = [replace(parameter, dtype=_match(parameter, tensors, folder)) for parameter in parameters]
     wanted = {name for parameter in parameters for name in parameter.tensors()}
-    for name in sorted(tensors.keys() - wanted):
+    for name in sorted(name for name in tensors.keys() - wanted if not re.fullmatch(unused, name)):
         raise Error(f"{tensors[name].file}: {name}: expected no such tensor, got shape {list(tensors[name].shape)}")
     return resolved
 

@@ -147,7 +147,7 @@ def _ffn_shapes(spec: Spec, ffn: Network) -> dict[str, Shape]:
     if ffn.router.bias:
         shapes["router_bias"] = (ffn.experts,)
     if ffn.router.correction:
-        shapes["correction"] = (ffn.experts,)
+        shapes["correction"] = (1, ffn.experts) if ffn.router.correction_row else (ffn.experts,)
     if ffn.shared:
         shapes |= _dense_shapes(spec.hidden, ffn.shared.network, "shared")
         if ffn.shared.gated:

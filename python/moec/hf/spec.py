@@ -160,6 +160,8 @@ class Router:
         Bound c on the logits: they become c tanh(logit / c).
     correction : bool
         Whether a bias is added to the scores for the choice alone.
+    correction_row : bool
+        Whether that bias is stored as a matrix of one row.
     groups : Groups or None
     norm : bool
         Whether the k weights of a token are divided by their sum.
@@ -174,6 +176,7 @@ class Router:
     bias: bool = False
     softcap: float | None = None
     correction: bool = False
+    correction_row: bool = False
     groups: Groups | None = None
     norm: bool = False
     plus: float = 0.0

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from moec.hf.build.ops import each, elementwise, empty, size
+from moec.hf.build.ops import each, elementwise, empty, flattened, size
 from moec.hf.build.scalar import sigmoid, softcap
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.build.text import Body, Shaped, Value, float_literal, types
@@ -31,9 +31,7 @@ def _beside(scope: Scope, x: Value, routed: Value, shared: Shared) -> Value:
     ins = [(routed, "nd"), (y, "nd")]
     if shared.gated:
         logit = scope.linear("shared_logits", x, "shared_router")
-        type = Shaped((None,))
-        text = f"tensor.collapse_shape {logit} [[0, 1]] : {logit.type} into {type}"
-        ins.append((body.op("shared_logit", type, text), "n"))
+        ins.append((flattened(body, "shared_logit", logit), "n"))
 
     def element(routed: Value, y: Value, *logit: Value) -> Value:
         total = routed + (y * sigmoid(logit[0]) if logit else y)
@@ -76,7 +74,8 @@ def _select(scope: Scope, key: Value, ffn: Sparse) -> Value:
     """The k experts with the largest keys."""
     operands, clauses, groups = [key], "", ffn.router.groups
     if ffn.router.correction:
-        operands.append(scope.weight("correction"))
+        bias = scope.weight("correction")
+        operands.append(flattened(scope.body, "correction", bias) if ffn.router.correction_row else bias)
         clauses = f" bias {operands[1]}"
     if groups:
         clauses += f" groups <{groups.count} keep {groups.keep} by {groups.by} fill {groups.fill}>"
