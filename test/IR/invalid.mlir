@@ -230,6 +230,46 @@ func.func @attention_c3_scale(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache
 
 // -----
 
+func.func @attention_c3_softcap(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // expected-error @below {{'moe.attention' op expected a finite softcap above 0, got 0.000000e+00}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x4x40xf32>)
+    {scale = 1.0 : f32, softcap = 0.0 : f32}
+  return
+}
+
+// -----
+
+func.func @attention_c3_infinite_softcap(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // expected-error @below {{'moe.attention' op expected a finite softcap above 0, got INF}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x4x40xf32>)
+    {scale = 1.0 : f32, softcap = 0x7F800000 : f32}
+  return
+}
+
+// -----
+
+func.func @attention_c3_chunk(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // expected-error @below {{'moe.attention' op expected a chunk of at least 1, got -1}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x4x40xf32>)
+    {scale = 1.0 : f32, chunk = -1 : i64}
+  return
+}
+
+// -----
+
+func.func @attention_c4(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index, %sinks: memref<1xf32>) {
+  // expected-error @below {{'moe.attention' op expected 4 sinks, got 1}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) sinks(%sinks : memref<1xf32>) outs(%q : memref<?x4x40xf32>)
+    {scale = 1.0 : f32}
+  return
+}
+
+// -----
+
 func.func @cache_update_c1(%k: memref<?x4x32xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
   // expected-error @below {{'moe.cache_update' op expected rows of the cache's static [4,40], got [4,32]}}
   moe.cache_update %k, %cu, %cu, %cu into %cache[%l]
@@ -258,77 +298,5 @@ func.func @panel_matmul_c2(%rows: memref<160x4xf32>, %panels: memref<1x96x32xf32
 func.func @panel_matmul_c3(%rows: memref<160x4xf32>, %panels: memref<1x160x32xf32>) {
   // expected-error @below {{'moe.panel_matmul' op expected a result of [1,4] registers for 32 columns, got [1,4,1,16]}}
   %acc = moe.panel_matmul %rows, %panels : memref<160x4xf32>, memref<1x160x32xf32> -> vector<1x4x1x16xf32>
-  return
-}
-
-// -----
-
-// expected-error @below {{'moe.parameter' op expected either `from` or `pack of`}}
-moe.parameter @parameter_c1 : tensor<4x4xf32>
-
-// -----
-
-// expected-error @below {{'moe.parameter' op expected a static shape, got 'tensor<?x4xf32>'}}
-moe.parameter @parameter_c2 : tensor<?x4xf32> from "w"
-
-// -----
-
-// expected-error @below {{'moe.parameter' op expected each of the placeholders {0}, {1}, ... once and at most as many as extents, got "layers.{1}.w"}}
-moe.parameter @parameter_c3 : tensor<2x4x4xf32> from "layers.{1}.w"
-
-// -----
-
-// expected-error @below {{'moe.parameter' op expected 1 lists of indices, got 2}}
-moe.parameter @parameter_c4 : tensor<2x4x4xf32> from "layers.{0}.w" at [[0, 3], [0, 1]]
-
-// -----
-
-// expected-error @below {{'moe.parameter' op expected a list of 2 integers for {0}, got [0, 3, 5]}}
-moe.parameter @parameter_c4_length : tensor<2x4x4xf32> from "layers.{0}.w" at [[0, 3, 5]]
-
-// -----
-
-// expected-error @below {{'moe.parameter' op expected one or two sources, got 0}}
-moe.parameter @parameter_c5 : tensor<1x4x32xf32> pack of []
-
-// -----
-
-// expected-error @below {{'moe.parameter' op expected a parameter, got @missing}}
-moe.parameter @parameter_c5_missing : tensor<1x4x32xf32> pack of [@missing]
-
-// -----
-
-moe.parameter @gate : tensor<4x4xf32> from "gate"
-moe.parameter @up : tensor<4x8xf32> from "up"
-// expected-error @below {{'moe.parameter' op expected sources of one type, got 'tensor<4x4xf32>' and 'tensor<4x8xf32>'}}
-moe.parameter @parameter_c5_types : tensor<1x4x32xf32> pack of [@gate, @up]
-
-// -----
-
-moe.parameter @vector : tensor<4xf32> from "vector"
-// expected-error @below {{'moe.parameter' op expected a matrix to pack, got 'tensor<4xf32>'}}
-moe.parameter @parameter_c5_matrix : tensor<1x4x32xf32> pack of [@vector]
-
-// -----
-
-moe.parameter @matrix : tensor<33x4xf32> from "matrix"
-// expected-error @below {{'moe.parameter' op expected the packed type 'tensor<2x4x32xf32>', got 'tensor<1x4x32xf32>'}}
-moe.parameter @parameter_c5_packed : tensor<1x4x32xf32> pack of [@matrix]
-
-// -----
-
-func.func @load_parameter_c1() {
-  // expected-error @below {{'moe.load_parameter' op expected a parameter, got @missing}}
-  %w = moe.load_parameter @missing : tensor<4x4xf32>
-  return
-}
-
-// -----
-
-moe.parameter @w : tensor<2x4x4xf32> from "layers.{0}.w"
-
-func.func @load_parameter_c1_slice(%l: index) {
-  // expected-error @below {{'moe.load_parameter' op expected a slice of 'tensor<2x4x4xf32>' after 1 indices, got 'tensor<2x4x4xf32>'}}
-  %w = moe.load_parameter @w[%l] : tensor<2x4x4xf32>
   return
 }

@@ -2,6 +2,8 @@
 
 // Each op is printed as it is written.
 
+// CHECK: [[MAP:#map[0-9]*]] = affine_map<(d0, d1, d2, d3) -> (d0, d1, d3, d2 * 2)>
+
 // CHECK: moe.parameter @embed : tensor<259x160xbf16> from "model.embed_tokens.weight"
 moe.parameter @embed : tensor<259x160xbf16> from "model.embed_tokens.weight"
 // CHECK: moe.parameter @up : tensor<4x16x96x160xf32> from "layers.{0}.experts.{1}.up.weight"
@@ -12,6 +14,15 @@ moe.parameter @dense_up : tensor<2x96x160xbf16> from "layers.{0}.up.weight" at [
 moe.parameter @dense_up.packed : tensor<2x3x5x2x16x16x2xbf16> pack of [@dense_up]
 // CHECK: moe.parameter @gate_up.packed : tensor<4x16x6x160x32xf32> pack of [@up, @up]
 moe.parameter @gate_up.packed : tensor<4x16x6x160x32xf32> pack of [@up, @up]
+// CHECK: moe.parameter @fused : tensor<4x16x160x192xbf16> from "layers.{0}.gate_up_proj"
+moe.parameter @fused : tensor<4x16x160x192xbf16> from "layers.{0}.gate_up_proj"
+// CHECK: moe.parameter @gate : tensor<4x16x96x160xbf16> view of @fused by [[MAP]]
+moe.parameter @gate : tensor<4x16x96x160xbf16> view of @fused by affine_map<(l, e, i, h) -> (l, e, h, 2 * i)>
+// CHECK: moe.parameter @blocks : tensor<16x160x3x16xi8> from "blocks"
+moe.parameter @blocks : tensor<16x160x3x16xi8> from "blocks"
+moe.parameter @scales : tensor<16x160x3xi8> from "scales"
+// CHECK: moe.parameter @down : tensor<16x160x96xbf16> mxfp4 of [@blocks, @scales]
+moe.parameter @down : tensor<16x160x96xbf16> mxfp4 of [@blocks, @scales]
 
 // CHECK-LABEL: func @load_parameter(
 func.func @load_parameter(%l: index, %e: index) {
@@ -137,6 +148,16 @@ func.func @attention(%q: tensor<?x8x40xf32>, %cu: tensor<?xi32>, %past: tensor<?
   %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x8x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>)
          cache(%k, %v at %l : memref<4x?x?x4x40xf32>) outs(%q : tensor<?x8x40xf32>)
          {scale = 0.125 : f32, window = 8 : i64} -> tensor<?x8x40xf32>
+  return
+}
+
+// CHECK-LABEL: func @attention_switches(
+func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x1x40xf32>, %l: index,
+                              %sinks: memref<8xbf16>) {
+  // CHECK: cache(%[[CACHE:.*]], %[[CACHE]] at %{{.*}} : memref<4x?x?x1x40xf32>) sinks(%{{.*}} : memref<8xbf16>) outs(%{{.*}} : memref<?x8x40xf32>) {chunk = 8192 : i64, scale = 1.250000e-01 : f32, softcap = 5.000000e+01 : f32}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x8x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x1x40xf32>) sinks(%sinks : memref<8xbf16>)
+    outs(%q : memref<?x8x40xf32>) {scale = 0.125 : f32, softcap = 50.0 : f32, chunk = 8192 : i64}
   return
 }
 

@@ -69,9 +69,12 @@ def test_glu():
     np.testing.assert_allclose(R.glu(gate, up), [[0, 2 / (1 + np.exp(-1)), 0, 2000]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("window", [None, 3])
-def test_attention(window):
-    """A ragged batch over a cache computes what torch computes for each whole sequence."""
+SWITCHES = [{}, {"window": 3}, {"chunk": 4}, {"softcap": 1.5}, {"sinks": np.array([0.5, -1, 3, 0])}]
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=lambda switches: " ".join(switches) or "plain")
+def test_attention(switches):
+    """A ragged batch over a cache computes what transformers computes for each whole sequence."""
     torch = pytest.importorskip("torch")
     random = np.random.default_rng(0)
     heads, kv, width, scale = 4, 2, 6, 0.4
@@ -86,13 +89,30 @@ def test_attention(window):
     q, k, v = (np.concatenate(new[i::3]) for i in range(3))
     R.cache_update(k, cu, past, slot, k_cache, 1)
     R.cache_update(v, cu, past, slot, v_cache, 1)
-    result = R.attention(q, cu, past, slot, k_cache, v_cache, 1, scale, window)
-    for b, length in enumerate(lengths):
-        q, k, v = (torch.tensor(s).transpose(0, 1) for s in sequences[3 * b : 3 * b + 3])
-        distance = torch.arange(length)[:, None] - torch.arange(length)
-        mask = (distance >= 0) & (distance < (window or length))
-        whole = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask, scale=scale, enable_gqa=True)
-        np.testing.assert_allclose(result[cu[b] : cu[b + 1]], whole.transpose(0, 1)[past[b] :], rtol=1e-5, atol=1e-6)
+    result = R.attention(q, cu, past, slot, k_cache, v_cache, 1, scale, **switches)
+    for b in range(3):
+        q, k, v = (torch.tensor(s).transpose(0, 1)[None] for s in sequences[3 * b : 3 * b + 3])
+        whole = attention_of_transformers(q, k, v, scale, **switches)[0]
+        np.testing.assert_allclose(result[cu[b] : cu[b + 1]], whole[past[b] :], rtol=1e-5, atol=1e-6)
+
+
+def attention_of_transformers(q, k, v, scale, window=None, chunk=None, softcap=None, sinks=None):
+    """[1, heads, N, D] to [1, N, heads, D]: gpt-oss where there are sinks, and Gemma 2."""
+    import torch
+    from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward as gemma2
+    from transformers.models.gpt_oss.modeling_gpt_oss import eager_attention_forward as gpt_oss
+
+    i, j = torch.arange(q.shape[2])[:, None], torch.arange(q.shape[2])
+    seen = (j <= i) & (i - j < (window or INF))
+    if chunk:
+        seen &= i // chunk == j // chunk
+    module = torch.nn.Module()
+    module.num_key_value_groups = q.shape[1] // k.shape[1]
+    mask = torch.zeros(seen.shape).masked_fill(~seen, -INF)
+    if sinks is None:
+        return gemma2(module, q, k, v, mask, scaling=scale, softcap=softcap)[0]
+    module.sinks = torch.tensor(sinks)
+    return gpt_oss(module, q, k, v, mask, scaling=scale)[0]
 
 
 def test_pack_f32():
@@ -123,6 +143,34 @@ def test_pack_interleaved():
     assert not packed[:, 1, :, 23:].any()
 
 
+def test_view():
+    fused = np.arange(2 * 6 * 3).reshape(2, 6, 3)
+    transposed = R.view(fused, (2, 3, 2), lambda e, h, i: (e, 3 * i + 1, h))
+    np.testing.assert_array_equal(transposed, fused[:, 1::3].swapaxes(1, 2))
+    np.testing.assert_array_equal(R.view(fused, (3,), lambda h: (0, 5, h)), fused[0, 5])
+
+
+def test_mxfp4_of_transformers():
+    """The expansion is what transformers' is, but for scales that leave f32."""
+    torch = pytest.importorskip("torch")
+    mxfp4 = pytest.importorskip("transformers.integrations.mxfp4")
+    rng = np.random.default_rng(0)
+    blocks, scales = rng.integers(0, 256, (3, 4, 5, 16), np.uint8), rng.integers(60, 200, (3, 4, 5), np.uint8)
+    expected = mxfp4.convert_moe_packed_tensors(torch.tensor(blocks), torch.tensor(scales))
+    values = R.mxfp4(blocks, scales)
+    np.testing.assert_array_equal(values, expected.float().transpose(1, 2).numpy())
+    assert not (values.view(np.uint32) & 0xFFFF).any(), "expected values that bf16 holds"
+
+
+def test_mxfp4_at_the_ends():
+    blocks = np.full((4, 16), 0x7F, np.uint8)  # codes 15 and 7: -6 and 6
+    values = R.mxfp4(blocks, np.array([0, 252, 253, 255], np.uint8)).reshape(4, 32)
+    assert (values[0, :2] == [-6 * 2.0**-127, 6 * 2.0**-127]).all()
+    assert np.isfinite(values[1]).all()
+    assert (values[2, :2] == [-INF, INF]).all()
+    assert np.isnan(values[3]).all()
+
+
 def test_imports_nothing_of_ours():
     import ast
     from pathlib import Path
@@ -130,4 +178,6 @@ def test_imports_nothing_of_ours():
     for path in Path(R.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
-                assert node.module in ("__future__", "numpy") or node.module.startswith("moec.reference")
+                assert node.module in ("__future__", "collections.abc", "numpy") or node.module.startswith(
+                    "moec.reference"
+                )

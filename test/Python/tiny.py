@@ -104,7 +104,12 @@ def write_config(folder: Path, config: dict) -> Path:
 
 def shapes(folder: Path) -> dict[str, list[int]]:
     """Name and shape of each tensor that a checkpoint with this config.json has."""
-    return {name: list(p.shape) for p in parameters(read_spec(folder)) for name in p.tensors()}
+    return {
+        name: list(stack.shape)
+        for parameter in parameters(read_spec(folder))
+        for stack in parameter.stacks
+        for name in stack.tensors()
+    }
 
 
 def write_tensors(path: Path, tensors: dict[str, list[int]], dtypes: dict[str, str] | None = None) -> None:
@@ -112,7 +117,7 @@ def write_tensors(path: Path, tensors: dict[str, list[int]], dtypes: dict[str, s
     header, end = {}, 0
     for name, shape in tensors.items():
         dtype = (dtypes or {}).get(name, "F32")
-        begin, end = end, end + math.prod(shape) * (4 if dtype == "F32" else 2)
+        begin, end = end, end + math.prod(shape) * {"F32": 4, "U8": 1}.get(dtype, 2)
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     write_safetensors(path, header, bytes(end))
 

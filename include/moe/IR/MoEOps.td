@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Every constraint that a verifier of ours checks has a label, <op>_c<n>, which also stands at the verifier's line and
-// names its case in test/IR/invalid.mlir.
+// names its case in test/IR/invalid*.mlir.
 //
 //===----------------------------------------------------------------------===//
 
@@ -318,33 +318,46 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [AllTypesMatch<["kCache", "
   let description = [{
     Queries `[N,heads,D]` of all sequences, concatenated: sequence `b` owns rows `cu[b]..cu[b+1]`, its first row has
     position `past[b]`, its cache is `[layer, slot[b]]` of `k_cache`, `v_cache` `[L,slots,max_len,kv,D]`. Query head
-    `h` reads key/value head `h / (heads/kv)`. A row at position `p` sees the positions `j <= p` and, with a window
-    `w`, `j > p - w`: `o = sum_j softmax_j(scale * q.k_j) v_j`. Key blocks are walked in ascending order, aligned to
-    absolute positions, so chunked, whole and batched calls agree in bits.
+    `h` reads key/value head `h / (heads/kv)`. A row at position `p` sees the positions `j <= p`; with a `window` `w`,
+    those of them with `j > p - w`; with a `chunk` `c`, those with `j >= floor(p/c) * c`.
+
+    `o = sum_j w_j v_j` with `w_j = exp(s_j) / (exp(sink_h) + sum_j exp(s_j))`, `s_j = scale * q.k_j` over what the row
+    sees. A sink is one learned logit per query head without a value; without `sinks` there is no such term. With
+    `softcap` `a`, `s_j` is `a * tanh(scale * q.k_j / a)`. Key blocks are walked in ascending order, aligned to absolute
+    positions, so chunked, whole and batched calls agree in bits.
+
+    Both caches may be the same memref. Latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434) caches one
+    row for all heads, `[L,slots,max_len,1,kv_lora+rope]`: a query is multiplied with the key's half of the
+    up-projection before, the row is key and value at once, and of the result the first `kv_lora` channels are
+    multiplied with the value's half.
 
     linalg cannot express ragged rows over a cache: its ops refuse mixed tensor and memref operands.
 
     - `attention_c1`: static heads, kv and D; `heads` is a multiple of `kv`; D is equal for queries and caches.
     - `attention_c2`: queries and `outs` have the same shape.
-    - `attention_c3`: `scale` is finite and `window`, where given, at least 1.
+    - `attention_c3`: `scale` is finite; `softcap`, where given, is finite and more than 0; `window` and `chunk` are at
+      least 1.
+    - `attention_c4`: there are as many sinks as query heads.
 
     Lifespan: created by importers; lowered in the form *buffers*.
 
     ```mlir
     %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>)
-           cache(%k_cache, %v_cache at %l : memref<4x?x?x4x40xf32>)
-           outs(%init : tensor<?x4x40xf32>) {scale = 0.158 : f32} -> tensor<?x4x40xf32>
+           cache(%k_cache, %v_cache at %l : memref<4x?x?x4x40xf32>) sinks(%sinks : tensor<4xf32>)
+           outs(%init : tensor<?x4x40xf32>) {scale = 0.158 : f32, window = 128 : i64} -> tensor<?x4x40xf32>
     ```
   }];
   let arguments = (ins MoE_ShapedOf<[F32], [3]>:$q, MoE_ShapedOf<[I32], [1]>:$cu,
                    MoE_ShapedOf<[I32], [1]>:$past, MoE_ShapedOf<[I32], [1]>:$slot,
                    MemRefRankOf<[F32], [5]>:$kCache, MemRefRankOf<[F32], [5]>:$vCache,
-                   Index:$layer, MoE_ShapedOf<[F32], [3]>:$init,
-                   F32Attr:$scale, OptionalAttr<I64Attr>:$window);
+                   Index:$layer, Optional<MoE_ShapedOf<[F32, BF16], [1]>>:$sinks,
+                   MoE_ShapedOf<[F32], [3]>:$init, F32Attr:$scale, OptionalAttr<F32Attr>:$softcap,
+                   OptionalAttr<I64Attr>:$window, OptionalAttr<I64Attr>:$chunk);
   let results = (outs Optional<3DTensorOf<[F32]>>:$result);
   let assemblyFormat = [{
     `ins` `(` $q `,` $cu `,` $past `,` $slot `:` type($q) `,` type($cu) `,` type($past) `,` type($slot) `)`
     `cache` `(` $kCache `,` $vCache `at` $layer `:` type($kCache) `)`
+    (`sinks` `(` $sinks^ `:` type($sinks) `)`)?
     `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
   }];
   let hasVerifier = 1;
@@ -427,39 +440,69 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
   let description = [{
     With `from`, the parameter is read from a checkpoint: `{0}`, `{1}`, ... in the tensor's name stand for the leading
     extents, in order; `at` gives, per placeholder, the numbers to use where numbering has gaps. The element type is the
-    checkpoint's.
+    checkpoint's: i8 for bytes (U8), and f32 also for f16, which f32 holds exactly.
 
-    With `pack of`, it is derived by a step of the parameter program: a matrix `[out,in]` becomes panels of 32 columns
-    (leading extents stay). f32: `[ceil(out/32)][in][32]`. bf16: `[ceil(out/32)][ceil(in/32)][2][16][16][2]`, where
-    element `[p][b][h][q][c][i]` is `W[32p+16h+c][32b+2q+i]`. Elements out of range are 0. Of two sources, panel `p`
-    holds columns `16p..16p+15` of the first and then the same columns of the second, so that one pass over a panel
-    yields gate and up.
+    The others are derived by a step of the parameter program. A package holds what code loads, not the sources of that.
 
-    - `parameter_c1`: exactly one of `from` and `pack of`.
+    With `view of`, element `[i...]` is element `map(i...)` of the source: a half, every other row, a transposed or a
+    reshaped matrix of a fused weight. Rows are made one at a time, from the source's own.
+
+    With `mxfp4 of [blocks, scales]`, 4-bit floats become bf16 (OCP Microscaling Formats 1.0, sections 5.1 to 5.3): byte
+    `b` of group `g` holds elements `32g+2b`, in its low half, and `32g+2b+1`. An element is `0`, `0.5`, `1`, `1.5`, `2`,
+    `3`, `4` or `6` by its low three bits, negative by its fourth, times `2^(scale - 127)`. This is exact: at most two
+    significant bits, and the smallest nonzero value, `2^-128`, is among the subnormal numbers of bf16. From scale 253 on,
+    values of at least `2^128` become infinite, as in f32. A scale of 255 makes NaN.
+
+    With `pack of`, a matrix `[out,in]` becomes panels of 32 columns (leading extents stay). f32:
+    `[ceil(out/32)][in][32]`. bf16: `[ceil(out/32)][ceil(in/32)][2][16][16][2]`, where element `[p][b][h][q][c][i]` is
+    `W[32p+16h+c][32b+2q+i]`. Elements out of range are 0. Of two sources, panel `p` holds columns `16p..16p+15` of the
+    first and then the same columns of the second, so that one pass over a panel yields gate and up.
+
+    - `parameter_c1`: exactly one of `from`, `view of`, `mxfp4 of` and `pack of`.
     - `parameter_c2`: the shape is static.
     - `parameter_c3`: placeholders are `{0}` to `{n-1}`, each once, and n is at most the rank.
     - `parameter_c4`: `at` has one list per placeholder, as long as the extent.
-    - `parameter_c5`: one or two sources, which exist, have one type, and pack to this type.
+    - `parameter_c5`: one or two sources to pack, which exist, are not packed, have one type and pack to this type.
+    - `parameter_c6`: the source of a view stands before it, is not packed and has its element type.
+    - `parameter_c7`: the map of a view has a dimension per extent of it and a result per extent of the source, no symbols,
+      and positive divisors.
+    - `parameter_c8`: the map of a view stays in the source's range.
+    - `parameter_c9`: `mxfp4` has two sources that are read `from` the checkpoint with as many placeholders, blocks
+      `[..., G, 16]` and scales `[..., G]` of i8, and is `[..., 32G]` of bf16.
 
-    Lifespan: created by importers (`from`) and `--moe-cpu-pack-weights` (`pack`); read by the parameter program when the
+    Lifespan: created by importers and `--moe-cpu-pack-weights` (`pack of`); read by the parameter program when the
     package is written.
 
     ```mlir
     moe.parameter @up : tensor<4x16x96x160xbf16> from "model.layers.{0}.mlp.experts.{1}.up_proj.weight"
     moe.parameter @up.packed : tensor<4x16x3x5x2x16x16x2xbf16> pack of [@up]
+
+    moe.parameter @blocks : tensor<4x16x192x5x16xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_blocks"
+    moe.parameter @scales : tensor<4x16x192x5xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_scales"
+    moe.parameter @gate_up : tensor<4x16x192x160xbf16> mxfp4 of [@blocks, @scales]
+    moe.parameter @gate : tensor<4x16x96x160xbf16> view of @gate_up by affine_map<(l, e, i, h) -> (l, e, 2 * i, h)>
     ```
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, BF16]>>:$type,
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, BF16, I8]>>:$type,
                    OptionalAttr<StrAttr>:$source, OptionalAttr<ArrayAttr>:$indices,
-                   OptionalAttr<FlatSymbolRefArrayAttr>:$sources);
+                   OptionalAttr<FlatSymbolRefAttr>:$viewed, OptionalAttr<AffineMapAttr>:$map,
+                   OptionalAttr<FlatSymbolRefArrayAttr>:$expanded,
+                   OptionalAttr<FlatSymbolRefArrayAttr>:$packed);
   let assemblyFormat = [{
-    $sym_name `:` $type (`from` $source^ (`at` $indices^)?)? (`pack` `of` $sources^)? attr-dict
+    $sym_name `:` $type (`from` $source^ (`at` $indices^)?)? (`view` `of` $viewed^ `by` $map)?
+    (`mxfp4` `of` $expanded^)? (`pack` `of` $packed^)? attr-dict
   }];
+  let builders = [
+    OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::RankedTensorType":$type, "::mlir::ArrayAttr":$packed)>];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     ::mlir::RankedTensorType getTensorType() {
       return ::llvm::cast<::mlir::RankedTensorType>(getType());
     }
+
+    /// Names of the parameters that this one is derived from; none of one that is
+    /// read from the checkpoint.
+    ::llvm::SmallVector<::mlir::FlatSymbolRefAttr> getSourceNames();
   }];
 }
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from moec.hf.weights import Fused
+
 
 @dataclass(frozen=True)
 class Rope:
@@ -259,8 +261,9 @@ class Spec:
         Whether the embedding is also the output projection.
     dtype : str or None
         What config.json says of the weights, e.g. ``"bfloat16"``; a checkpoint's headers overrule it.
-    names : dict of str to str
-        Tensor name for each role; ``{0}`` stands for the layer, ``{1}`` for the expert. Biases go with their weights.
+    names : dict of str to str or Fused
+        Tensor name for each role; ``{0}`` stands for the layer, ``{1}`` for the expert, without which one tensor holds
+        all experts. Biases go with their weights.
     block : str
         Name of the module that holds a layer's experts, with ``{0}`` for the layer.
     unused : str
@@ -285,7 +288,7 @@ class Spec:
     norm: Norm
     tied: bool
     dtype: str | None
-    names: dict[str, str]
+    names: dict[str, str | Fused]
     block: str
     unused: str = ""
     head_bias: bool = False

@@ -6,6 +6,7 @@ only. Nothing here imports the rest of moec.
 """
 
 from moec.reference.attention import attention, cache_update
+from moec.reference.derivation import mxfp4, view
 from moec.reference.experts import expert_ffn, glu, grouped_matmul
 from moec.reference.packing import pack
 from moec.reference.routing import assign, combine, dispatch, route, score, select, weigh
@@ -19,9 +20,11 @@ __all__ = [
     "expert_ffn",
     "glu",
     "grouped_matmul",
+    "mxfp4",
     "pack",
     "route",
     "score",
     "select",
+    "view",
     "weigh",
 ]

@@ -18,8 +18,9 @@ from moec.hf.build.rope import positions, tables
 from moec.hf.build.scalar import softcap
 from moec.hf.build.scope import Scope
 from moec.hf.build.text import Argument, Body, Shaped, Value, names, types
-from moec.hf.parameters import Parameter, kind_names, of_kind
+from moec.hf.parameters import kind_names, of_kind
 from moec.hf.spec import Layer, Spec
+from moec.hf.weights import Parameter
 
 _INDICES = Shaped((None,), "i32")
 

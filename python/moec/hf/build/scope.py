@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from moec.hf.build.ops import elementwise, empty
 from moec.hf.build.text import Body, Shaped, Value
-from moec.hf.parameters import Parameter
+from moec.hf.weights import Parameter
 
 
 @dataclass(frozen=True)
