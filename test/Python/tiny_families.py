@@ -33,6 +33,9 @@ _ROUTED = {"n_routed_experts": 8, "n_shared_experts": 2}
 _GROUPED = {"n_group": 4, "topk_group": 2, "routed_scaling_factor": 2.5, "norm_topk_prob": False}
 _TYPES = ["sliding_attention", "full_attention", "sliding_attention"]
 
+_LATENT = {"q_lora_rank": None, "kv_lora_rank": 18, "qk_nope_head_dim": 10, "qk_rope_head_dim": 6, "v_head_dim": 7}
+_SCALED = _YARN | {"mscale": 0.7, "mscale_all_dim": 1.3}
+
 FAMILIES = {
     "afmoe": (
         _tiny("afmoe", head_dim=8, sliding_window=5),
@@ -45,10 +48,28 @@ FAMILIES = {
         }
         | {"layer_types": _TYPES, "rope_parameters": _LINEAR, "tie_word_embeddings": True},
     ),
+    "axk1": (
+        _tiny("axk1", _EXPERTS, **_ROUTED, **_LATENT | {"q_lora_rank": 13}, n_group=1, topk_group=1),
+        {"attention_bias": True, "first_k_dense_replace": 2, "n_shared_experts": 1, "rope_parameters": _SCALED}
+        | {"rope_interleave": False}
+        | _GROUPED,
+    ),
     "cohere2_moe": (
         _tiny("cohere2_moe", "moe_intermediate_size", head_dim=10, sliding_window=5, num_hidden_layers=4),
         {"attention_bias": True, "expert_selection_fn": "sigmoid", "first_k_dense_replace": 1, "logit_scale": 0.5}
         | {"num_shared_experts": 2, "prefix_dense_intermediate_size": 31, "rms_norm_eps": 1e-5},
+    ),
+    "deepseek_v2": (
+        _tiny("deepseek_v2", _EXPERTS, **_ROUTED, **_LATENT),
+        {"attention_bias": True, "first_k_dense_replace": 1, "n_group": 4, "topk_group": 2, "n_shared_experts": 1}
+        | {"q_lora_rank": 13, "rope_parameters": _SCALED, "topk_method": "group_limited_greedy"}
+        | {"routed_scaling_factor": 2.5},
+    ),
+    "deepseek_v3": (
+        _tiny("deepseek_v3", _EXPERTS, **_ROUTED, **_LATENT, n_group=1, topk_group=1, first_k_dense_replace=1),
+        {"attention_bias": True, "first_k_dense_replace": 2, "n_shared_experts": 1, "rope_parameters": _SCALED}
+        | {"q_lora_rank": 13, "rope_interleave": False}
+        | _GROUPED,
     ),
     "dots1": (
         _tiny("dots1", _EXPERTS, **_ROUTED, norm_topk_prob=True),
@@ -74,6 +95,12 @@ FAMILIES = {
         _tiny("glm4_moe", _EXPERTS, **_ROUTED, head_dim=16),
         {"attention_bias": True, "first_k_dense_replace": 2, "n_shared_experts": 1, "use_qk_norm": True}
         | {"rope_parameters": _LINEAR | {"partial_rotary_factor": 0.75}}
+        | _GROUPED,
+    ),
+    "glm4_moe_lite": (
+        _tiny("glm4_moe_lite", _EXPERTS, **_ROUTED, **_LATENT),
+        {"attention_bias": True, "mlp_layer_types": ["sparse", "dense", "sparse"], "n_shared_experts": 1}
+        | {"q_lora_rank": 13, "rope_interleave": False, "rope_parameters": _SCALED}
         | _GROUPED,
     ),
     "hunyuan_v1_moe": (

@@ -9,8 +9,9 @@ from typing import Any
 
 from moec.hf.config import Config
 from moec.hf.names import DECODER, LAYER, block_names
-from moec.hf.rope import read_rope, read_ropes
-from moec.hf.spec import Attention, Dense, Groups, Layer, Network, Norm, Router, Shared, Sparse, Spec
+from moec.hf.rope import read_rope, read_ropes, read_yarn_magnitude
+from moec.hf.spec import Attention, Dense, Groups, Latent, Layer, Network, Norm, Router, Shared, Sparse, Spec
+from moec.hf.weights import Fused
 
 
 def read_heads(config: Config, head_dim: int | None = None) -> tuple[int, int, int]:
@@ -55,6 +56,49 @@ def read_attention(
     return Attention(heads, kv_heads, head_dim, rope, **switches)
 
 
+def read_latent(config: Config, theta: float = 1e4, interleaved: bool | None = None) -> Latent:
+    """Latent attention.
+
+    Parameters
+    ----------
+    theta
+        As in `read_rope`.
+    interleaved : bool or None
+        As in `Rope`; None is what ``rope_interleave`` says.
+    """
+    config.ignore("num_key_value_heads", "head_dim", "qk_head_dim")  # say nothing that other keys do not
+    nope_dim, rope_dim = config.integer("qk_nope_head_dim"), config.integer("qk_rope_head_dim")
+    if interleaved is None:
+        interleaved = config.flag("rope_interleave", True)
+    rope = read_rope(config, rope_dim, config.integer("max_position_embeddings"), theta, None, interleaved)
+    return Latent(
+        heads=config.integer("num_attention_heads"),
+        q_rank=config.integer("q_lora_rank", None),
+        rank=config.integer("kv_lora_rank"),
+        nope_dim=nope_dim,
+        v_dim=config.integer("v_head_dim"),
+        rope=rope,
+        scale=(nope_dim + rope_dim) ** -0.5 * read_yarn_magnitude(config) ** 2,
+        bias=config.flag("attention_bias", False),
+        eps=1e-6,
+    )
+
+
+def latent_names(latent: Latent) -> dict[str, str | Fused]:
+    """Tensor names of latent attention; one tensor has the projections of all heads to keys and values."""
+    stride, attention = latent.nope_dim + latent.v_dim, LAYER + "self_attn."
+    name, shape = attention + "kv_b_proj.weight", (latent.heads * stride, latent.rank)
+    return {
+        "q_a": attention + "q_a_proj.weight",
+        "q_a_norm": attention + "q_a_layernorm.weight",
+        "q_b": attention + "q_b_proj.weight",
+        "kv_a": attention + "kv_a_proj_with_mqa.weight",
+        "kv_a_norm": attention + "kv_a_layernorm.weight",
+        "k_b": Fused(name, shape, f"e * {stride} + i, o"),
+        "v_b": Fused(name, shape, f"e * {stride} + o + {latent.nope_dim}, i"),
+    }
+
+
 def read_biases(config: Config, projections: str, key: str = "attention_bias", default: bool = False) -> str:
     """The projections, of q, k, v and o, if a key says that they add biases."""
     return projections if config.flag(key, default) else ""
@@ -87,17 +131,21 @@ def read_sparse(
     return Sparse(config.integer(intermediate), count, chosen, router, shared=shared)
 
 
-def read_correcting_router(config: Config, norm: bool = True, scale: float = 1.0) -> Router:
+def read_correcting_router(
+    config: Config, norm: bool = True, scale: float = 1.0, groups: int = 1, keep: int = 1
+) -> Router:
     """DeepSeek-V3's router (arXiv:2412.19437): sigmoid scores, a correction of the choice, and a scale.
 
     Parameters
     ----------
-    norm, scale
-        What the family does where ``norm_topk_prob`` and ``routed_scaling_factor`` do not say.
+    norm, scale, groups, keep
+        What the family does where the keys do not say.
     """
+    config.ignore("aux_loss_alpha", "seq_aux", "ep_size", "pretraining_tp")  # of training and of its machines
+    config.only("moe_layer_freq", 1)
     config.only("scoring_func", "sigmoid")
     config.only("topk_method", "noaux_tc")
-    count, keep = config.integer("n_group", 1), config.integer("topk_group", 1)
+    count, keep = config.integer("n_group", groups), config.integer("topk_group", keep)
     if keep > count:
         config.refuse("topk_group", f"at most n_group ({count})")
     return Router(

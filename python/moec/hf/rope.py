@@ -148,17 +148,27 @@ def _yarn(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int)
 
 def _yarn_factor(settings: Config, factor: float) -> float:
     """What cosine and sine are multiplied by: given, or from the length's factor."""
-
-    def magnitude(scale: float) -> float:
-        return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
-
     given = settings.number("attention_factor", None)
-    numerator, denominator = settings.number("mscale", None), settings.number("mscale_all_dim", None)
+    numerator, denominator = (settings.number(key, None, zero=True) for key in ("mscale", "mscale_all_dim"))
     if given is not None:
         return given
     if numerator and denominator:
-        return magnitude(numerator) / magnitude(denominator)
-    return magnitude(1.0)
+        return _magnitude(factor, numerator) / _magnitude(factor, denominator)
+    return _magnitude(factor, 1.0)
+
+
+def _magnitude(factor: float, scale: float) -> float:
+    return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def read_yarn_magnitude(config: Config) -> float:
+    """What YaRN multiplies queries and keys by where it does not multiply cosine and sine alone.
+
+    `read_rope` has to be asked for the settings that this number is made from, too.
+    """
+    settings = config.table("rope_scaling") or config.table("rope_parameters") or Config("", {})
+    scale = settings.number("mscale_all_dim", 0.0, zero=True)
+    return _magnitude(settings.number("factor", 1.0), scale) if scale else 1.0
 
 
 def _dynamic(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:

@@ -99,6 +99,51 @@ class Attention:
     gate: str | None = None
     gate_per_head: bool = False
 
+    @property
+    def caches(self) -> dict[str, tuple[int, int]]:
+        """Heads and channels of what is kept of each position."""
+        return dict.fromkeys(("k_cache", "v_cache"), (self.kv_heads, self.head_dim))
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Latent attention (arXiv:2405.04434): keys and values of all heads are projections of one vector per position.
+
+    That vector and one rotated key for all heads are what is cached.
+
+    Attributes
+    ----------
+    q_rank : int or None
+        Width of the vector that queries are projections of; None is the layer's input itself.
+    rank : int
+        Width of the vector that keys and values are projections of.
+    nope_dim, v_dim : int
+        Channels per head of keys without the rotated ones, and of values.
+    rope : Rope
+        Of the further channels of query and key.
+    scale : float
+        What scores are multiplied by.
+    bias : bool
+        Whether the projections of the layer's input to those vectors, and the output projection, add one.
+    eps : float
+        Of the norms of those vectors.
+    """
+
+    heads: int
+    q_rank: int | None
+    rank: int
+    nope_dim: int
+    v_dim: int
+    rope: Rope
+    scale: float
+    bias: bool
+    eps: float
+
+    @property
+    def caches(self) -> dict[str, tuple[int, int]]:
+        """Heads and channels of what is kept of each position."""
+        return {"latent_cache": (1, self.rank + self.rope.dim)}
+
 
 @dataclass(frozen=True)
 class Glu:
@@ -232,6 +277,9 @@ class Sparse:
 
 Network = Union[Dense, Sparse]
 
+PRE = ("attn_norm", "ffn_norm")
+POST = ("attn_post_norm", "ffn_post_norm")
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -239,17 +287,18 @@ class Layer:
 
     Attributes
     ----------
-    norms : str
-        ``"pre"``: of the input of attention and network; ``"post"``: of their results; ``"sandwich"``: of both.
+    norms : tuple of str
+        Roles of those it has: ``"attn_norm"`` and ``"ffn_norm"`` of the input of attention and network,
+        ``"attn_post_norm"`` and ``"ffn_post_norm"`` of their results.
     parallel : bool
-        Whether attention and network read the same normalised input; else the network follows the attention.
+        Whether attention and network read the same input, normalised once; else the network follows the attention.
     residual : float
         What results are multiplied by before they are added to the residual stream.
     """
 
-    attention: Attention
+    attention: Attention | Latent
     ffn: Network
-    norms: str = "pre"
+    norms: tuple[str, ...] = PRE
     parallel: bool = False
     residual: float = 1.0
 

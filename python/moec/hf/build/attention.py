@@ -23,8 +23,8 @@ class Sequences:
     cu, past, slot : Value
         [B+1], [B], [B] i32: sequence b owns rows cu[b] to cu[b+1], continues after past[b] tokens, and is kept in row
         slot[b] of the caches.
-    k_cache, v_cache : Value
-        Memrefs [layers, slots, max_len, kv_heads, head_dim] f32.
+    caches : list of Value
+        Memrefs [layers, slots, max_len, heads, channels] f32: of keys and of values, or one of both.
     cos, sin : Value or None
         [N, dim / 2] f32: each row's rotary tables, where positions are encoded.
     """
@@ -32,35 +32,41 @@ class Sequences:
     cu: Value
     past: Value
     slot: Value
-    k_cache: Value
-    v_cache: Value
+    caches: list[Value]
     cos: Value | None = None
     sin: Value | None = None
 
 
 def attend(scope: Scope, x: Value, attention: Attention, sequences: Sequences, eps: float) -> Value:
     """Causal attention of x [N, hidden] over the caches, which it extends."""
-    body, rows = scope.body, scope.rows
     q, k, v = (_project(scope, x, role, attention, sequences, eps) for role in "qkv")
-    for new, cache in ((k, sequences.k_cache), (v, sequences.v_cache)):
-        inputs = [new, sequences.cu, sequences.past, sequences.slot]
-        body.line(f"moe.cache_update {names(inputs)} into {cache}[{scope.layer}] : {types(inputs)}, {cache.type}")
-    inputs = [q, sequences.cu, sequences.past, sequences.slot]
-    init = empty(body, q.type.shape, rows)
-    sinks = ""
-    if attention.sinks:
-        logits = scope.weight("sinks")
-        sinks = f"sinks({logits} : {logits.type}) "
-    attended = body.op(
+    for new, cache in zip((k, v), sequences.caches):
+        update(scope, new, cache, sequences)
+    sinks = scope.weight("sinks") if attention.sinks else None
+    attended = read(scope, q, sequences, _settings(attention), sinks)
+    if attention.gate:
+        attended = _gated(scope, x, attended, attention)
+    return scope.linear("attn", merge_heads(scope.body, attended), "o")
+
+
+def update(scope: Scope, rows: Value, cache: Value, sequences: Sequences) -> None:
+    """Write the rows [N, heads, channels] to the places of their positions."""
+    inputs = [rows, sequences.cu, sequences.past, sequences.slot]
+    scope.body.line(f"moe.cache_update {names(inputs)} into {cache}[{scope.layer}] : {types(inputs)}, {cache.type}")
+
+
+def read(scope: Scope, q: Value, sequences: Sequences, settings: str, sinks: Value | None = None) -> Value:
+    """What queries [N, heads, channels] attend to in the caches."""
+    inputs, (k_cache, v_cache) = [q, sequences.cu, sequences.past, sequences.slot], (sequences.caches * 2)[:2]
+    init = empty(scope.body, q.type.shape, scope.rows)
+    joined = f"sinks({sinks} : {sinks.type}) " if sinks else ""
+    return scope.body.op(
         "attended",
         q.type,
         f"moe.attention ins({names(inputs)} : {types(inputs)}) "
-        f"cache({sequences.k_cache}, {sequences.v_cache} at {scope.layer} : {sequences.k_cache.type}) "
-        f"{sinks}outs({init} : {init.type}) {{{_settings(attention)}}} -> {q.type}",
+        f"cache({k_cache}, {v_cache} at {scope.layer} : {k_cache.type}) "
+        f"{joined}outs({init} : {init.type}) {{{settings}}} -> {q.type}",
     )
-    if attention.gate:
-        attended = _gated(scope, x, attended, attention)
-    return scope.linear("attn", merge_heads(body, attended), "o")
 
 
 def _settings(attention: Attention) -> str:
