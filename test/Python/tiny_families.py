@@ -33,6 +33,15 @@ _ROUTED = {"n_routed_experts": 8, "n_shared_experts": 2}
 _GROUPED = {"n_group": 4, "topk_group": 2, "routed_scaling_factor": 2.5, "norm_topk_prob": False}
 _TYPES = ["sliding_attention", "full_attention", "sliding_attention"]
 
+_LONG = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "short_factor": [1.0, 1.2, 1.5],
+    "long_factor": [1.0, 2.0, 4.0],
+    "short_mscale": 1.1,
+    "long_mscale": 1.2,
+    "original_max_position_embeddings": 64,
+}
 _LATENT = {"q_lora_rank": None, "kv_lora_rank": 18, "qk_nope_head_dim": 10, "qk_rope_head_dim": 6, "v_head_dim": 7}
 _SCALED = _YARN | {"mscale": 0.7, "mscale_all_dim": 1.3}
 
@@ -47,6 +56,11 @@ FAMILIES = {
             "route_scale": 2.5,
         }
         | {"layer_types": _TYPES, "rope_parameters": _LINEAR, "tie_word_embeddings": True},
+    ),
+    "aria_text": (
+        _tiny("aria_text", "num_experts num_experts_per_tok moe_intermediate_size", moe_num_experts=7, moe_topk=3),
+        {"attention_bias": True, "head_dim": 10, "mlp_bias": True, "moe_num_shared_experts": 1}
+        | {"rope_parameters": _YARN, "tie_word_embeddings": True},
     ),
     "axk1": (
         _tiny("axk1", _EXPERTS, **_ROUTED, **_LATENT | {"q_lora_rank": 13}, n_group=1, topk_group=1),
@@ -125,9 +139,21 @@ FAMILIES = {
         | {"norm_topk_prob": False, "sliding_window": 5, "tie_word_embeddings": True}
         | {"rope_parameters": {"full_attention": _YARN, "sliding_attention": _LINEAR}},
     ),
+    "mimo_v2_flash": (
+        _tiny("mimo_v2_flash", _EXPERTS, n_routed_experts=8, head_dim=18, v_head_dim=14, sliding_window=5),
+        {"attention_bias": True, "attention_value_scale": None, "layer_types": _TYPES}
+        | {"mlp_layer_types": ["sparse", "dense", "sparse"]}
+        | _GROUPED,
+    ),
     "minimax_m2": (
         _tiny("minimax_m2", "num_experts moe_intermediate_size", num_local_experts=7, head_dim=10),
         {"rope_parameters": _LINEAR | {"partial_rotary_factor": 0.6}, "tie_word_embeddings": True},
+    ),
+    "phimoe": (
+        _tiny("phimoe", "num_experts moe_intermediate_size num_experts_per_tok", num_local_experts=7),
+        {"attention_bias": True, "lm_head_bias": True, "router_jitter_noise": 0.2, "sliding_window": 5}
+        | {"tie_word_embeddings": True}
+        | {"rope_parameters": _LONG},
     ),
     "qwen2_moe": (
         _tiny("qwen2_moe", shared_expert_intermediate_size=31),

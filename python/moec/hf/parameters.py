@@ -88,17 +88,20 @@ def _norm_shapes(spec: Spec, role: str) -> dict[str, Shape]:
 
 
 def _attention_shapes(hidden: int, attention: Attention) -> dict[str, Shape]:
-    q, kv = attention.heads * attention.head_dim, attention.kv_heads * attention.head_dim
-    shapes: dict[str, Shape] = {"q": (q, hidden), "k": (kv, hidden), "v": (kv, hidden), "o": (hidden, q)}
+    (q, o), (k, v) = (
+        (heads * attention.head_dim, heads * (attention.v_dim or attention.head_dim))
+        for heads in (attention.heads, attention.kv_heads)
+    )
+    shapes: dict[str, Shape] = {"q": (q, hidden), "k": (k, hidden), "v": (v, hidden), "o": (hidden, o)}
     shapes |= {f"{role}_bias": shapes[role][:1] for role in attention.biases}
     if attention.qk_norm == "projection":
-        shapes |= {"q_norm": (q,), "k_norm": (kv,)}
+        shapes |= {"q_norm": (q,), "k_norm": (k,)}
     elif attention.qk_norm == "head":
         shapes |= {"q_norm": (attention.head_dim,), "k_norm": (attention.head_dim,)}
     if attention.sinks:
         shapes["sinks"] = (attention.heads,)
     if attention.gate:
-        shapes["attn_gate"] = (attention.heads if attention.gate_per_head else q, hidden)
+        shapes["attn_gate"] = (attention.heads if attention.gate_per_head else o, hidden)
     return shapes
 
 

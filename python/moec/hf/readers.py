@@ -207,6 +207,7 @@ def read_rope_layers(
     partial: dict[str, float] | None,
     head_dim: int,
     window: int,
+    slides: Callable[[int], bool] = lambda depth: False,
     **switches: Any,
 ) -> list[Attention]:
     """The attention of each layer where each type of layer has its own rotary embedding, and the sliding ones a window.
@@ -217,6 +218,8 @@ def read_rope_layers(
         As in `read_ropes`.
     window : int
         Size of the window where ``sliding_window`` does not say.
+    slides
+        As in `read_windows`.
     switches
         Further fields of `Attention`.
     """
@@ -227,7 +230,10 @@ def read_rope_layers(
         type: Attention(heads, kv_heads, head_dim, rope, window=windows[type], **switches)
         for type, rope in ropes.items()
     }
-    return [kinds[type] for type in read_types(config, "layer_types", lambda depth: "full_attention", kinds)]
+    choices = tuple(windows)
+    return [
+        kinds[type] for type in read_types(config, "layer_types", lambda depth: choices[bool(slides(depth))], choices)
+    ]
 
 
 def read_first_dense(config: Config, sparse: Sparse, default: int, key: str = "first_k_dense_replace") -> list[Network]:
@@ -273,14 +279,16 @@ def decoder(
     switches
         Further fields of `Spec`.
     """
+    layers = tuple(layers)
+    lengths = [layer.attention.rope.max_len for layer in layers if layer.attention.rope]
     config.only("attention_dropout", 0)
     config.only("hidden_act", "silu")
     return Spec(
         architecture=config.word("model_type"),
         vocab=config.integer("vocab_size"),
         hidden=config.integer("hidden_size"),
-        layers=tuple(layers),
-        max_len=config.integer("max_position_embeddings"),
+        layers=layers,
+        max_len=min([config.integer("max_position_embeddings"), *filter(None, lengths)]),
         norm=norm or Norm(config.number("rms_norm_eps", eps)),
         tied=config.flag("tie_word_embeddings", tied),
         dtype=config.word("dtype", config.word("torch_dtype", None)),

@@ -97,8 +97,9 @@ def _read(
     exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
     wavelengths = (theta ** exponents.astype(np.float64)).astype(np.float32)
     inv_freq, factor = _SCALINGS[kind](settings, wavelengths, theta, max_len)
+    limit = settings.integer("original_max_position_embeddings") if kind == "longrope" else None
     settings.finish()
-    return Rope(tuple(float(str(freq)) for freq in inv_freq), factor, interleaved)
+    return Rope(tuple(float(str(freq)) for freq in inv_freq), factor, interleaved, limit)
 
 
 def _default(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
@@ -180,4 +181,21 @@ def _dynamic(settings: Config, wavelengths: np.ndarray, theta: float, max_len: i
     return 1 / (base ** exponents.astype(np.float64)).astype(np.float32), 1.0
 
 
-_SCALINGS = {"default": _default, "linear": _linear, "llama3": _llama3, "yarn": _yarn, "dynamic": _dynamic}
+def _longrope(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    """LongRoPE (arXiv:2402.13753) for texts up to the original length; longer ones have other frequencies."""
+    original = settings.integer("original_max_position_embeddings")
+    short, _ = (np.array(settings.numbers(f"{kind}_factor", len(wavelengths))) for kind in ("short", "long"))
+    growth = settings.number("factor", max_len / original)
+    factor = settings.number("attention_factor", math.sqrt(1 + math.log(growth) / math.log(original)))
+    settings.number("long_mscale", None)
+    return 1 / (short.astype(np.float32) * wavelengths), settings.number("short_mscale", factor)
+
+
+_SCALINGS = {
+    "default": _default,
+    "linear": _linear,
+    "llama3": _llama3,
+    "yarn": _yarn,
+    "dynamic": _dynamic,
+    "longrope": _longrope,
+}

@@ -21,11 +21,14 @@ class Rope:
         What cosine and sine are multiplied by.
     interleaved : bool
         Whether channels 2i and 2i + 1 are rotated against each other; else i and i + dim / 2.
+    max_len : int or None
+        Length of the longest text that the angles are right for; None is any.
     """
 
     inv_freq: tuple[float, ...]
     factor: float = 1.0
     interleaved: bool = False
+    max_len: int | None = None
 
     @property
     def dim(self) -> int:
@@ -75,6 +78,10 @@ class Attention:
         Length of the parts of a sequence that do not see each other; None is all of it.
     softcap : float or None
         Bound c on the scores: they become c tanh(score / c).
+    v_dim : int or None
+        Channels per head of values; None is head_dim.
+    v_scale : float
+        What values are multiplied by.
     sinks : bool
         Whether each query head has a logit that joins its softmax and has no value.
     gate : str or None
@@ -95,6 +102,8 @@ class Attention:
     window: int | None = None
     chunk: int | None = None
     softcap: float | None = None
+    v_dim: int | None = None
+    v_scale: float = 1.0
     sinks: bool = False
     gate: str | None = None
     gate_per_head: bool = False
@@ -221,6 +230,9 @@ class Router:
     groups : Groups or None
     norm : bool
         Whether the k weights of a token are divided by their sum.
+    sparsemixer : float or None
+        If given, the weight of a chosen expert is its part of the softmax over those that are not chosen before it and
+        whose logits are within this fraction of its own (arXiv:2409.12136).
     plus, at_least : float
         Added to that sum; lower bound on it.
     scale : float
@@ -235,6 +247,7 @@ class Router:
     correction_row: bool = False
     groups: Groups | None = None
     norm: bool = False
+    sparsemixer: float | None = None
     plus: float = 0.0
     at_least: float = 0.0
     scale: float = 1.0

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moec.hf.build.norm import normalize
-from moec.hf.build.ops import each, elementwise, empty, merge_heads, split_heads
+from moec.hf.build.ops import cut, each, elementwise, empty, merge_heads, paste, split_heads, zero_filled
 from moec.hf.build.rope import rotate
 from moec.hf.build.scalar import sigmoid, softplus
 from moec.hf.build.scope import Scope
@@ -39,14 +39,17 @@ class Sequences:
 
 def attend(scope: Scope, x: Value, attention: Attention, sequences: Sequences, eps: float) -> Value:
     """Causal attention of x [N, hidden] over the caches, which it extends."""
+    body = scope.body
     q, k, v = (_project(scope, x, role, attention, sequences, eps) for role in "qkv")
     for new, cache in zip((k, v), sequences.caches):
         update(scope, new, cache, sequences)
     sinks = scope.weight("sinks") if attention.sinks else None
     attended = read(scope, q, sequences, _settings(attention), sinks)
+    if attention.v_dim:
+        attended = cut(body, "attended", attended, [0, 0, 0], [scope.rows, attention.heads, attention.v_dim])
     if attention.gate:
         attended = _gated(scope, x, attended, attention)
-    return scope.linear("attn", merge_heads(scope.body, attended), "o")
+    return scope.linear("attn", merge_heads(body, attended), "o")
 
 
 def update(scope: Scope, rows: Value, cache: Value, sequences: Sequences) -> None:
@@ -95,13 +98,27 @@ def _project(scope: Scope, x: Value, role: str, attention: Attention, sequences:
     if attention.clip:
         y = _clip(scope, y, attention.clip)
     y = split_heads(body, y, heads, rows)
+    if role == "v":
+        return _scaled_values(scope, y, attention)
     if span == "head" and not attention.norm_after_rope:
         y = norm(y)
-    if attention.rope and role != "v":
+    if attention.rope:
         y = rotate(body, y, sequences.cos, sequences.sin, rows, attention.rope.interleaved)
     if span == "head" and attention.norm_after_rope:
         y = norm(y)
     return y
+
+
+def _scaled_values(scope: Scope, v: Value, attention: Attention) -> Value:
+    """Values times their factor, and with zeros where keys have more channels."""
+    body, (_, heads, channels) = scope.body, v.type.shape
+    if attention.v_scale != 1:
+        out, factor = (empty(body, v.type.shape, scope.rows), "nhd"), body.constant(attention.v_scale, "f32", "v_scale")
+        v = elementwise(body, "scaled", [(v, "nhd")], out, lambda e: e * factor)
+    if channels == attention.head_dim:
+        return v
+    wide = zero_filled(body, (None, heads, attention.head_dim), scope.rows)
+    return paste(body, "widened", v, wide, [0, 0, 0], [scope.rows, heads, channels])
 
 
 def _gated(scope: Scope, x: Value, attended: Value, attention: Attention) -> Value:

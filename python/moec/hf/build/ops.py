@@ -101,7 +101,7 @@ def loop(body: Body, hint: str, count: Value, init: Value, step: Callable[[Value
 
 def cut(body: Body, hint: str, tensor: Value, starts: Sequence[Place], sizes: Sequence[Place], step: int = 1) -> Value:
     """A part of a tensor, with every `step`-th element of its last dimension."""
-    type = Shaped(tuple(size if isinstance(size, int) else None for size in sizes))
+    type = Shaped(tuple(size if isinstance(size, int) else None for size in sizes), tensor.type.dtype)
     place = _slice(starts, sizes, step)
     return body.op(hint, type, f"tensor.extract_slice {tensor}{place} : {tensor.type} to {type}")
 
