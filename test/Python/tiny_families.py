@@ -31,6 +31,8 @@ _LINEAR = {"rope_type": "linear", "rope_theta": 2e4, "factor": 2.5}
 _EXPERTS = "num_experts"
 _ROUTED = {"n_routed_experts": 8, "n_shared_experts": 2}
 _GROUPED = {"n_group": 4, "topk_group": 2, "routed_scaling_factor": 2.5, "norm_topk_prob": False}
+_DBRX_EXPERTS = {"ffn_hidden_size": 23, "moe_num_experts": 7, "moe_top_k": 3}
+_GRANITE = {"attention_multiplier": 0.3, "embedding_multiplier": 1.5, "logits_scaling": 2.0, "residual_multiplier": 0.7}
 _TYPES = ["sliding_attention", "full_attention", "sliding_attention"]
 
 _LONG = {
@@ -85,6 +87,13 @@ FAMILIES = {
         | {"q_lora_rank": 13, "rope_interleave": False}
         | _GROUPED,
     ),
+    "dbrx": (
+        {"model_type": "dbrx", "d_model": 36, "max_seq_len": 96, "n_heads": 6, "n_layers": 3, "vocab_size": 131}
+        | {"attn_config": {"clip_qkv": 8.0, "kv_n_heads": 3, "rope_theta": 1e4}}
+        | {"ffn_config": _DBRX_EXPERTS},
+        {"attn_config": {"clip_qkv": 1.5, "kv_n_heads": 2, "rope_theta": 2e4}, "rope_parameters": _LINEAR}
+        | {"ffn_config": _DBRX_EXPERTS | {"moe_normalize_expert_weights": None}},
+    ),
     "dots1": (
         _tiny("dots1", _EXPERTS, **_ROUTED, norm_topk_prob=True),
         {"attention_bias": True, "first_k_dense_replace": 1, "head_dim": 8, "layer_types": _TYPES, "sliding_window": 5}
@@ -116,6 +125,14 @@ FAMILIES = {
         {"attention_bias": True, "mlp_layer_types": ["sparse", "dense", "sparse"], "n_shared_experts": 1}
         | {"q_lora_rank": 13, "rope_interleave": False, "rope_parameters": _SCALED}
         | _GROUPED,
+    ),
+    "granitemoe": (
+        _tiny("granitemoe", "num_experts moe_intermediate_size", num_local_experts=7),
+        {"attention_bias": True, "rope_parameters": _LINEAR, "tie_word_embeddings": True} | _GRANITE,
+    ),
+    "granitemoeshared": (
+        _tiny("granitemoeshared", "num_experts moe_intermediate_size", num_local_experts=7),
+        {"attention_bias": True, "rope_parameters": _YARN, "shared_intermediate_size": 19} | _GRANITE,
     ),
     "hunyuan_v1_moe": (
         _tiny("hunyuan_v1_moe", "moe_intermediate_size num_experts_per_tok", moe_topk=3, head_dim=10),

@@ -30,6 +30,6 @@ def spec(config: Config) -> Spec:
     )
     attentions = [dataclasses.replace(a, kv_heads=2 * a.kv_heads, sinks=True) if a.window else a for a in attentions]
     sparse = read_sparse(config, read_correcting_router(config), experts=["n_routed_experts"])
-    return decoder(
-        config, map(Layer, attentions, read_first_dense(config, sparse, 1)), eps=1e-5, unused=r"model\.mtp\..*"
-    )
+    layers = map(Layer, attentions, read_first_dense(config, sparse, 1))
+    names = {"sinks": LAYER + "self_attn.attention_sink_bias"}
+    return decoder(config, layers, names=names, eps=1e-5, unused=r"model\.mtp\..*")
