@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moec.hf.build.norm import normalize
-from moec.hf.build.ops import cut, each, elementwise, empty, merge_heads, paste, split_heads, zero_filled
+from moec.hf.build.ops import cut, each, elementwise, empty, merge_heads, split_heads, write, zero_filled
 from moec.hf.build.rope import rotate
 from moec.hf.build.scalar import sigmoid, softplus
 from moec.hf.build.scope import Scope
@@ -118,7 +118,7 @@ def _scaled_values(scope: Scope, v: Value, attention: Attention) -> Value:
     if channels == attention.head_dim:
         return v
     wide = zero_filled(body, (None, heads, attention.head_dim), scope.rows)
-    return paste(body, "widened", v, wide, [0, 0, 0], [scope.rows, heads, channels])
+    return write(body, "widened", [(v, "nhd")], (wide, "nhd"), [0, 0, 0], [scope.rows, heads, channels])
 
 
 def _gated(scope: Scope, x: Value, attended: Value, attention: Attention) -> Value:

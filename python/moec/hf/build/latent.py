@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from moec.hf.build.attention import Sequences, read, update
 from moec.hf.build.norm import normalize
-from moec.hf.build.ops import cut, elementwise, empty, merge_heads, paste, split_heads
+from moec.hf.build.ops import cut, elementwise, empty, merge_heads, split_heads, write
 from moec.hf.build.rope import rotate
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.build.text import Shaped, Value, float_literal
@@ -28,8 +28,10 @@ def attend_latent(scope: Scope, x: Value, latent: Latent, sequences: Sequences) 
     def joined(hint: str, y: Value, rope: Value) -> Value:
         count = y.type.shape[1]
         whole = empty(body, (None, count, width), rows)
-        whole = paste(body, hint, y, whole, [0, 0, 0], [rows, count, latent.rank])
-        return paste(body, hint, rope, whole, [0, 0, latent.rank], [rows, count, latent.rope.dim])
+        for part, begin in ((y, 0), (rope, latent.rank)):
+            sizes = [rows, count, part.type.shape[2]]
+            whole = write(body, hint, [(part, "nhd")], (whole, "nhd"), [0, 0, begin], sizes)
+        return whole
 
     kv = scope.linear("kv", x, "kv_a")
     vector = cut(body, "latent", kv, [0, 0], [rows, latent.rank])

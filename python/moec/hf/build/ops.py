@@ -112,6 +112,22 @@ def paste(body: Body, hint: str, part: Value, tensor: Value, starts: Sequence[Pl
     return body.op(hint, tensor.type, text)
 
 
+def write(
+    body: Body,
+    hint: str,
+    ins: Sequence[Operand],
+    out: Operand,
+    starts: Sequence[Place],
+    sizes: Sequence[Place],
+    scalar: Callable[..., Value] = lambda e: e,
+) -> Value:
+    """A tensor with elements in one place that are computed from those of `ins`, by default copied from the only one."""
+    tensor, letters = out
+    part = cut(body, "part", tensor, starts, sizes)
+    part = elementwise(body, hint, ins, (part, letters), scalar)
+    return paste(body, hint, part, tensor, starts, sizes)
+
+
 def split_heads(body: Body, x: Value, heads: int, rows: Value) -> Value:
     """[N, heads * D] as [N, heads, D]."""
     channels = x.type.shape[1] // heads

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from moec.hf.build.ops import cut, elementwise, empty, flattened, paste
+from moec.hf.build.ops import cut, elementwise, empty, flattened, write
 from moec.hf.build.scope import Scope
 from moec.hf.build.text import Shaped, Value
 
@@ -24,7 +24,7 @@ def mix(scope: Scope, logits: Value, top_k: int, distance: float) -> tuple[Value
         index, own = cut(body, "index", indices, *place), flattened(body, "own", cut(body, "own", top, *place))
         near = _near(scope, logits, own, columns, distance)
         scores = body.op("scores", near.type, f"moe.score softmax {near} : {near.type}")
-        weights = paste(body, "weights", _weigh(scope, scores, index), weights, *place)
+        weights = write(body, "weights", [(_weigh(scope, scores, index), "nk")], (weights, "nk"), *place)
         columns.append(flattened(body, "taken", index))
     return indices, weights
 

@@ -4,6 +4,7 @@
 import dataclasses
 
 from moec.hf.config import Config
+from moec.hf.names import LAYER
 from moec.hf.readers import (
     decoder,
     read_biases,
