@@ -8,11 +8,11 @@ import re
 from moec.errors import Error
 from moec.hf.build.ffn import sparse
 from moec.hf.build.module import module_text
-from moec.hf.build.ops import size
 from moec.hf.build.scope import Scope
-from moec.hf.build.text import Argument, Body, Shaped
 from moec.hf.parameters import Parameter, kind_names, of_kind
 from moec.hf.spec import Sparse, Spec
+from moec.mlir.ops import size
+from moec.mlir.text import Argument, Body, Shaped
 
 _ROLES = ("router", "gate", "up", "down")
 

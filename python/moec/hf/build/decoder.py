@@ -11,12 +11,12 @@ from moec.hf.build import ffn
 from moec.hf.build.attention import Sequences, attend
 from moec.hf.build.module import module_text
 from moec.hf.build.norm import rms_norm
-from moec.hf.build.ops import add_to, gather_rows, loop, size
 from moec.hf.build.rope import positions, tables
 from moec.hf.build.scope import Scope, grouped_matmul
-from moec.hf.build.text import Argument, Body, Shaped, Value, names, types
 from moec.hf.parameters import Parameter, kind_names, of_kind
 from moec.hf.spec import Layer, Sparse, Spec
+from moec.mlir.ops import add_to, gather_rows, loop, size
+from moec.mlir.text import Argument, Body, Shaped, Value, names, types
 
 _INDICES = Shaped((None,), "i32")
 

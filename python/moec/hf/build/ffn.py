@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from moec.hf.build.ops import size
 from moec.hf.build.scope import Scope, grouped_matmul
-from moec.hf.build.text import Body, Shaped, Value
 from moec.hf.spec import Sparse
+from moec.mlir.ops import size
+from moec.mlir.text import Body, Shaped, Value
 
 
 def dense(scope: Scope, x: Value) -> Value:

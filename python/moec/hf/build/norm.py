@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from moec.hf.build.ops import elementwise, empty, generic, zero_filled
-from moec.hf.build.text import Body, Value
+from moec.mlir.ops import elementwise, empty, generic, zero_filled
+from moec.mlir.text import Body, Value
 
 
 def rms_norm(body: Body, hint: str, x: Value, weight: Value, eps: float, rows: Value) -> Value:
