@@ -140,18 +140,20 @@ class Body:
         """A constant of type index."""
         return self.constant(str(number), "index", f"c{number}")
 
-    def function(self, name: str, result: Argument, value: Value, private: bool = False) -> str:
-        """The text of the function, which returns a value."""
+    def function(self, name: str, results: Sequence[tuple[Argument, Value]], private: bool = False) -> str:
+        """The text of the function, which returns values."""
         head = f"  func.func {'private ' if private else ''}@{name}("
         arguments = [f"%{a.name}: {a.type}{a.attributes()}" for a in self._signature]
         signature = (",\n" + " " * len(head)).join(arguments)
+        returned = [f"{result.type}{result.attributes()}" for result, _ in results]
+        values = [value for _, value in results]
         constants = [f"    {v} = arith.constant {text} : {v.type}" for (text, _), v in self._constants.items()]
         return "\n".join(
             [
-                f"{head}{signature})\n      -> ({result.type}{result.attributes()}) {{",
+                f"{head}{signature})\n      -> ({', '.join(returned)}) {{",
                 *constants,
                 *self._lines,
-                f"    return {value} : {value.type}",
+                f"    return {names(values)} : {types(values)}",
                 "  }",
             ]
         )

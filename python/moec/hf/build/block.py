@@ -44,7 +44,7 @@ def block(spec: Spec, parameters: list[Parameter], name: str) -> str:
     body = Body([Argument("x", Shaped((None, spec.hidden)), dims)])
     x = body.arguments["x"]
     y = sparse(Scope(body, size(body, x, "n"), weights), x, layer.ffn)
-    return module_text(spec, list(weights.values()), [body.function("block", Argument("y", y.type, dims), y)])
+    return module_text(spec, list(weights.values()), [body.function("block", [(Argument("y", y.type, dims), y)])])
 
 
 def _depth(spec: Spec, name: str) -> int:

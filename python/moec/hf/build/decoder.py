@@ -54,7 +54,7 @@ def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> 
     else:
         y = ffn.dense(scope, normed)
     x = add_to(body, "x", x, y)
-    return body.function(name, Argument("x", stream), x, private=True)
+    return body.function(name, [(Argument("x", stream), x)], private=True)
 
 
 def _forward(spec: Spec, parameters: list[Parameter]) -> str:
@@ -78,7 +78,7 @@ def _forward(spec: Spec, parameters: list[Parameter]) -> str:
     x = rms_norm(body, "normed", x, scope.weight("norm"), spec.eps, count)
     head = embedding if spec.tied else scope.weight("head")
     logits = grouped_matmul(body, "logits", x, head, count)
-    return body.function("forward", Argument("logits", logits.type, ("R", spec.vocab)), logits)
+    return body.function("forward", [(Argument("logits", logits.type, ("R", spec.vocab)), logits)])
 
 
 def _step(spec: Spec, body: Body, depth: Value, x: Value, shared: list[Value], caches: list[list[Argument]]) -> Value:
