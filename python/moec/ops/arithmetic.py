@@ -54,16 +54,23 @@ def sigmoid(x: Operand) -> Tensor:
 
 
 def softplus(x: Operand) -> Tensor:
-    """log(1 + exp(x)), as max(x, 0) + log1p(exp(-abs(x))), which does not overflow."""
-    zero = scalar("softplus", 0, "f32")
+    """log(1 + exp(x)), as max(x, 0) + log(1 + u) with u = exp(-abs(x)), which does not overflow.
+
+    log(1 + u) is log(w) * u / (w - 1) for w = 1 + u rounded, and u where w is 1: the rounding of w cancels (Higham,
+    Accuracy and Stability of Numerical Algorithms, section 1.14.1).
+    """
+    zero, one = scalar("softplus", 0, "f32"), scalar("softplus", 1, "f32")
 
     def element(e: Value) -> Value:
         op = e.body.op
         size = op("e", "f32", f"math.absf {e} : f32")
         negative = op("e", "f32", f"arith.negf {size} : f32")
-        power = op("e", "f32", f"math.exp {negative} : f32")
-        positive = op("e", "f32", f"arith.maximumf {e}, {zero} : f32")
-        return positive + op("e", "f32", f"math.log1p {power} : f32")
+        u = op("u", "f32", f"math.exp {negative} : f32")
+        w = u + one
+        log = op("e", "f32", f"math.log {w} : f32") * u / (w - one)
+        is_one = op("c", "i1", f"arith.cmpf oeq, {w}, {one} : f32")
+        log = op("e", "f32", f"arith.select {is_one}, {u}, {log} : f32")
+        return log + op("e", "f32", f"arith.maximumf {e}, {zero} : f32")
 
     return elementwise("softplus", [real("softplus", "x", x)], element)
 

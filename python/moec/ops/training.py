@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from moec.mlir.text import float_literal
+from moec.mlir.text import float_literal, types
 from moec.ops.operation import Operation
-from moec.ops.tensor import Operand, Tensor
+from moec.ops.tensor import Operand, Tensor, emit
 
 NOISES = ("uniform", "normal", "gumbel")
 
@@ -44,7 +44,8 @@ def aux_loss(
     if cu is not None:
         typed.append(op.operand("cu", cu, "i32", "B+1"))
         text += f" of {typed[-1].value}"
-    return op.result("loss", (), "f32", text, *typed)
+    types_of_operands = types([tensor.value for tensor in typed])
+    return emit("moe.aux_loss", "loss", (), "f32", f"{text} : {types_of_operands} -> tensor<f32>")
 
 
 def bias_update(bias: Operand, counts: Operand, rate: float, kind: str = "sign") -> Tensor:
