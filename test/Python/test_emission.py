@@ -49,7 +49,10 @@ def test_partial_rope(tmp_path):
     """Channels that are not rotated are carried over."""
     folder = write_config(tmp_path, CONFIGS["mixtral"] | {"torch_dtype": "float32"})
     spec = read_spec(folder)
-    spec = dataclasses.replace(spec, rope=Rope(spec.rope.inv_freq[:3]))
+    (layer,) = spec.kinds
+    attention = dataclasses.replace(layer.attention, rope=Rope(layer.attention.rope.inv_freq[:3]))
+    layer = dataclasses.replace(layer, attention=attention)
+    spec = dataclasses.replace(spec, layers=(layer,) * len(spec.layers))
     text = decoder(spec, with_dtype(parameters(spec), spec))
     assert "tensor.extract_slice %heads[0, 0, 6] [%n, 4, 4] [1, 1, 1]" in text
     assert_parses(text, tmp_path / "model.mlir")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -78,6 +79,15 @@ class Config:
         if not _is_number(value) or value <= 0:
             self.refuse(key, "a number greater than 0")
         return float(value)
+
+    def words(self, key: str, choices: Sequence[str], count: int, default: Callable[[int], str]) -> list[str]:
+        """A list of as many words, each one of the choices; absent means `default` of each place in the list."""
+        value = self._read(key, None)
+        if value is None:
+            return [default(place) for place in range(count)]
+        if not isinstance(value, list) or len(value) != count or not all(word in choices for word in value):
+            self.refuse(key, f"a list of {count} of {', '.join(choices)}")
+        return value
 
     def flag(self, key: str, default: bool) -> bool:
         """True or false."""

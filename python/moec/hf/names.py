@@ -15,32 +15,41 @@ DECODER = {
     "k": LAYER + "self_attn.k_proj.weight",
     "v": LAYER + "self_attn.v_proj.weight",
     "o": LAYER + "self_attn.o_proj.weight",
-    "q_bias": LAYER + "self_attn.q_proj.bias",
-    "k_bias": LAYER + "self_attn.k_proj.bias",
-    "v_bias": LAYER + "self_attn.v_proj.bias",
-    "o_bias": LAYER + "self_attn.o_proj.bias",
     "q_norm": LAYER + "self_attn.q_norm.weight",
     "k_norm": LAYER + "self_attn.k_norm.weight",
+    "attn_gate": LAYER + "self_attn.gate_proj.weight",
     "dense_gate": LAYER + "mlp.gate_proj.weight",
     "dense_up": LAYER + "mlp.up_proj.weight",
     "dense_down": LAYER + "mlp.down_proj.weight",
 }
 
+POST_NORMS = {
+    "attn_post_norm": LAYER + "post_attention_layernorm.weight",
+    "ffn_post_norm": LAYER + "post_feedforward_layernorm.weight",
+}
+"""For layers that normalise the results of attention and network."""
 
-def experts(block: str, gate: str, up: str, down: str) -> dict[str, str]:
-    """Names of a router and its experts.
+
+def block_names(
+    block: str = LAYER + "mlp", gate: str = "gate_proj", up: str = "up_proj", down: str = "down_proj"
+) -> dict[str, str]:
+    """Names of a router, its experts and the network beside them.
 
     Parameters
     ----------
     block : str
-        Name of the module that holds both.
+        Name of the module that holds them.
     gate, up, down : str
         Names of an expert's three projections.
     """
-    expert = block + ".experts.{1}."
+    expert, shared = block + ".experts.{1}.", block + ".shared_experts."
     return {
         "router": block + ".gate.weight",
+        "correction": block + ".gate.e_score_correction_bias",
         "gate": f"{expert}{gate}.weight",
         "up": f"{expert}{up}.weight",
         "down": f"{expert}{down}.weight",
+        "shared_gate": shared + "gate_proj.weight",
+        "shared_up": shared + "up_proj.weight",
+        "shared_down": shared + "down_proj.weight",
     }

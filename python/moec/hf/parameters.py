@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from moec.errors import Error
-from moec.hf.spec import Attention, Layer, Sparse, Spec
+from moec.hf.spec import Attention, Dense, Layer, Network, Sparse, Spec
+
+Shape = tuple[int, ...]
+"""Extents of a tensor of the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class Parameter:
         Name of each tensor; ``{0}``, ``{1}`` stand for the numbers of the leading dimensions.
     stack : tuple of tuple of int
         For each leading dimension the numbers it runs through: layers, then experts.
-    shape : tuple of int
-        Shape of one tensor.
+    shape : Shape
+        Of one tensor.
     dtype : str
         ``"f32"`` or ``"bf16"``; empty as long as nobody has looked.
     """
@@ -32,11 +35,11 @@ class Parameter:
     name: str
     pattern: str
     stack: tuple[tuple[int, ...], ...]
-    shape: tuple[int, ...]
+    shape: Shape
     dtype: str = ""
 
     @property
-    def full_shape(self) -> tuple[int, ...]:
+    def full_shape(self) -> Shape:
         return tuple(map(len, self.stack)) + self.shape
 
     def tensors(self) -> Iterator[str]:
@@ -51,17 +54,19 @@ class Parameter:
 
 def parameters(spec: Spec) -> list[Parameter]:
     """All parameters of a decoder; those of a kind of layer carry the name of its function and a dot in front."""
-    top = {"embed": (spec.vocab, spec.hidden), "norm": (spec.hidden,)}
+    top = {"embed": (spec.vocab, spec.hidden)} | _norm_shapes(spec, "norm")
     if not spec.tied:
         top["head"] = (spec.vocab, spec.hidden)
-    found = [Parameter(role, spec.names[role], (), shape) for role, shape in top.items()]
+    if spec.head_bias:
+        top["head_bias"] = (spec.vocab,)
+    found = [Parameter(role, _tensor_name(spec, role), (), shape) for role, shape in top.items()]
     for kind, (layer, depths) in zip(kind_names(spec), spec.kinds.items()):
-        for role, shape in _layer_shapes(spec.hidden, layer).items():
-            found.append(Parameter(f"{kind}.{role}", spec.names[role], (depths,), shape))
+        for role, shape in _layer_shapes(spec, layer).items():
+            found.append(Parameter(f"{kind}.{role}", _tensor_name(spec, role), (depths,), shape))
         if isinstance(layer.ffn, Sparse):
             numbers = tuple(range(layer.ffn.experts))
             for role, shape in _expert_shapes(spec.hidden, layer.ffn).items():
-                found.append(Parameter(f"{kind}.{role}", spec.names[role], (depths, numbers), shape))
+                found.append(Parameter(f"{kind}.{role}", _tensor_name(spec, role), (depths, numbers), shape))
     return found
 
 
@@ -90,28 +95,74 @@ def of_kind(parameters: list[Parameter], kind: str) -> dict[str, Parameter]:
     return {p.name.removeprefix(prefix): p for p in parameters if p.name.startswith(prefix)}
 
 
-def _expert_shapes(hidden: int, ffn: Sparse) -> dict[str, tuple[int, ...]]:
-    """Shapes of one expert's weights, by role."""
-    up, down = (ffn.intermediate, hidden), (hidden, ffn.intermediate)
-    return {"gate": up, "up": up, "down": down}
+def ffn_roles(spec: Spec, ffn: Network) -> list[str]:
+    """Roles of a network's weights."""
+    experts = _expert_shapes(spec.hidden, ffn) if isinstance(ffn, Sparse) else {}
+    return [*_ffn_shapes(spec, ffn), *experts]
 
 
-def _layer_shapes(hidden: int, layer: Layer) -> dict[str, tuple[int, ...]]:
+def _tensor_name(spec: Spec, role: str) -> str:
+    """Pattern of a role's tensors; a bias stands beside its weight unless it has a name of its own."""
+    if role in spec.names:
+        return spec.names[role]
+    return spec.names[role.removesuffix("_bias")].removesuffix("weight") + "bias"
+
+
+def _layer_shapes(spec: Spec, layer: Layer) -> dict[str, Shape]:
     """Shapes of one layer's weights, by role, without the experts'."""
-    shapes = {"attn_norm": (hidden,)} | _attention_shapes(hidden, layer.attention) | {"ffn_norm": (hidden,)}
-    if isinstance(layer.ffn, Sparse):
-        return shapes | {"router": (layer.ffn.experts, hidden)}
-    up, down = (layer.ffn.intermediate, hidden), (hidden, layer.ffn.intermediate)
-    return shapes | {"dense_gate": up, "dense_up": up, "dense_down": down}
+    before, after = layer.norms in ("pre", "sandwich"), layer.norms in ("post", "sandwich")
+    shapes: dict[str, Shape] = {}
+    for part, own in (("attn", _attention_shapes(spec.hidden, layer.attention)), ("ffn", _ffn_shapes(spec, layer.ffn))):
+        if before and not (layer.parallel and part == "ffn"):
+            shapes |= _norm_shapes(spec, f"{part}_norm")
+        shapes |= own
+        if after:
+            shapes |= _norm_shapes(spec, f"{part}_post_norm")
+    return shapes
 
 
-def _attention_shapes(hidden: int, attention: Attention) -> dict[str, tuple[int, ...]]:
+def _norm_shapes(spec: Spec, role: str) -> dict[str, Shape]:
+    bias = {f"{role}_bias": (spec.hidden,)} if spec.norm.bias else {}
+    return {role: (spec.hidden,)} | bias
+
+
+def _attention_shapes(hidden: int, attention: Attention) -> dict[str, Shape]:
     q, kv = attention.heads * attention.head_dim, attention.kv_heads * attention.head_dim
-    shapes: dict[str, tuple[int, ...]] = {"q": (q, hidden), "k": (kv, hidden), "v": (kv, hidden), "o": (hidden, q)}
-    if attention.bias:
-        shapes |= {"q_bias": (q,), "k_bias": (kv,), "v_bias": (kv,), "o_bias": (hidden,)}
+    shapes: dict[str, Shape] = {"q": (q, hidden), "k": (kv, hidden), "v": (kv, hidden), "o": (hidden, q)}
+    shapes |= {f"{role}_bias": shapes[role][:1] for role in attention.biases}
     if attention.qk_norm == "projection":
         shapes |= {"q_norm": (q,), "k_norm": (kv,)}
     elif attention.qk_norm == "head":
         shapes |= {"q_norm": (attention.head_dim,), "k_norm": (attention.head_dim,)}
+    if attention.gate:
+        shapes["attn_gate"] = (attention.heads if attention.gate_per_head else q, hidden)
     return shapes
+
+
+def _ffn_shapes(spec: Spec, ffn: Network) -> dict[str, Shape]:
+    """Shapes of a network's weights, by role, without the experts'."""
+    if isinstance(ffn, Dense):
+        return _dense_shapes(spec.hidden, ffn, "dense")
+    shapes: dict[str, Shape] = {"router": (ffn.experts, spec.hidden)}
+    if ffn.router.bias:
+        shapes["router_bias"] = (ffn.experts,)
+    if ffn.router.correction:
+        shapes["correction"] = (ffn.experts,)
+    if ffn.shared:
+        shapes |= _dense_shapes(spec.hidden, ffn.shared.network, "shared")
+        if ffn.shared.gated:
+            shapes["shared_router"] = (1, spec.hidden)
+    return shapes
+
+
+def _dense_shapes(hidden: int, network: Dense, prefix: str) -> dict[str, Shape]:
+    up, down = (network.intermediate, hidden), (hidden, network.intermediate)
+    shapes: dict[str, Shape] = {f"{prefix}_gate": up, f"{prefix}_up": up, f"{prefix}_down": down}
+    biases = {f"{role}_bias": shape[:1] for role, shape in shapes.items()} if network.bias else {}
+    return shapes | biases
+
+
+def _expert_shapes(hidden: int, ffn: Sparse) -> dict[str, Shape]:
+    """Shapes of one expert's weights, by role."""
+    up, down = (ffn.intermediate, hidden), (hidden, ffn.intermediate)
+    return {"gate": up, "up": up, "down": down}

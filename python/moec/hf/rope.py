@@ -16,7 +16,14 @@ from moec.hf.config import Config
 from moec.hf.spec import Rope
 
 
-def read_rope(config: Config, head_dim: int, max_len: int, default_theta: float, partial: bool = False) -> Rope:
+def read_rope(
+    config: Config,
+    head_dim: int,
+    max_len: int,
+    default_theta: float,
+    partial: float | None = None,
+    interleaved: bool = False,
+) -> Rope:
     """Read a model's rope settings, as ``rope_parameters`` or as ``rope_theta`` and ``rope_scaling``.
 
     Parameters
@@ -29,8 +36,10 @@ def read_rope(config: Config, head_dim: int, max_len: int, default_theta: float,
         The model's ``max_position_embeddings``.
     default_theta : float
         The family's base where config.json names none.
-    partial : bool
-        Whether the family may rotate only a part of each head.
+    partial : float or None
+        Part of each head that the family rotates where config.json names none; None is all of it, always.
+    interleaved : bool
+        As in `Rope`.
 
     Raises
     ------
@@ -38,14 +47,45 @@ def read_rope(config: Config, head_dim: int, max_len: int, default_theta: float,
         If a key or value is not supported, e.g. a scaling that depends on the length of the text.
     """
     theta = config.number("rope_theta", default_theta)
-    fraction = config.number("partial_rotary_factor", 1.0) if partial else 1.0
+    if partial is not None:
+        partial = config.number("partial_rotary_factor", partial)
     legacy, current = config.table("rope_scaling"), config.table("rope_parameters")
     if legacy and current:
         config.refuse("rope_scaling", "no such key beside rope_parameters")
-    settings = legacy or current or Config("", {})
+    return _read(legacy or current or Config("", {}), head_dim, max_len, theta, partial, interleaved)
 
+
+def read_ropes(
+    config: Config, head_dim: int, max_len: int, thetas: dict[str, float], partial: dict[str, float] | None = None
+) -> dict[str, Rope]:
+    """Read the rope settings of each type of layer, as ``rope_parameters`` has them by ``layer_types``.
+
+    Parameters
+    ----------
+    thetas : dict of str to float
+        The family's base for each type of layer where config.json names none.
+    partial : dict of str to float or None
+        Likewise the part of each head that is rotated; None is all of it, always.
+
+    Raises
+    ------
+    Error
+        As `read_rope`.
+    """
+    tables = config.table("rope_parameters") or Config("", {})
+    ropes = {}
+    for name, theta in thetas.items():
+        settings = tables.table(name) or Config("", {})
+        ropes[name] = _read(settings, head_dim, max_len, theta, partial[name] if partial else None, False)
+    tables.finish()
+    return ropes
+
+
+def _read(
+    settings: Config, head_dim: int, max_len: int, theta: float, partial: float | None, interleaved: bool
+) -> Rope:
     theta = settings.number("rope_theta", theta)
-    fraction = settings.number("partial_rotary_factor", fraction) if partial else fraction
+    fraction = 1.0 if partial is None else settings.number("partial_rotary_factor", partial)
     key = "rope_type" if settings.word("rope_type", None) else "type"
     kind = settings.word(key, "default")
     settings.only("type", kind)
@@ -53,12 +93,12 @@ def read_rope(config: Config, head_dim: int, max_len: int, default_theta: float,
         settings.refuse(key, "one of " + ", ".join(_SCALINGS))
     dim = int(head_dim * fraction)
     if dim % 2 or not 0 < dim <= head_dim:
-        config.refuse("head_dim", f"an even number of rotated channels ({dim} of {head_dim})")
+        settings.refuse("partial_rotary_factor", f"an even number of rotated channels ({dim} of {head_dim})")
     exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
     wavelengths = (theta ** exponents.astype(np.float64)).astype(np.float32)
     inv_freq, factor = _SCALINGS[kind](settings, wavelengths, theta, max_len)
     settings.finish()
-    return Rope(tuple(float(str(freq)) for freq in inv_freq), factor)
+    return Rope(tuple(float(str(freq)) for freq in inv_freq), factor, interleaved)
 
 
 def _default(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:

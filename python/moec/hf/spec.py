@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Union
 
 
 @dataclass(frozen=True)
 class Rope:
-    """Rotary position embedding of the first ``dim`` channels of each head, halves rotated against each other.
+    """Rotary position embedding of the first ``dim`` channels of each head.
 
     Attributes
     ----------
@@ -16,14 +17,36 @@ class Rope:
         Angle per position, in radians.
     factor : float
         What cosine and sine are multiplied by.
+    interleaved : bool
+        Whether channels 2i and 2i + 1 are rotated against each other; else i and i + dim / 2.
     """
 
     inv_freq: tuple[float, ...]
     factor: float = 1.0
+    interleaved: bool = False
 
     @property
     def dim(self) -> int:
         return 2 * len(self.inv_freq)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Normalisation of a layer's input or output.
+
+    Attributes
+    ----------
+    eps : float
+        Added to the mean square.
+    center : bool
+        Whether the mean is subtracted first (layer norm); else this is the RMS norm.
+    bias : bool
+        Whether one is added at the end.
+    """
+
+    eps: float
+    center: bool = False
+    bias: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,54 +55,189 @@ class Attention:
 
     Attributes
     ----------
-    bias : bool
-        Whether the four projections add one.
+    rope : Rope or None
+        None where positions are not encoded.
+    biases : str
+        Those of the projections q, k, v, o that add one.
     qk_norm : str or None
         What the RMS norms of query and key span: a ``"head"``, the whole ``"projection"``, or None.
+    norm_after_rope : bool
+        Whether these norms follow the rotation.
     clip : float or None
         Bound on the absolute value of query, key and value after their norms.
+    scale : float or None
+        What scores are multiplied by; None is head_dim**-0.5.
     window : int or None
         Number of positions a query sees, itself included; None is all of them.
+    gate : str or None
+        ``"sigmoid"`` or ``"softplus"`` of another projection of the input, by which attended values are multiplied.
+    gate_per_head : bool
+        Whether the gate has one value for each head; else one for each channel.
     """
 
     heads: int
     kv_heads: int
     head_dim: int
-    bias: bool = False
+    rope: Rope | None
+    biases: str = ""
     qk_norm: str | None = None
+    norm_after_rope: bool = False
     clip: float | None = None
+    scale: float | None = None
     window: int | None = None
+    gate: str | None = None
+    gate_per_head: bool = False
+
+
+@dataclass(frozen=True)
+class Glu:
+    """A gated activation, as `moe.glu` has it: act(gate) * (up + offset) in f32.
+
+    Attributes
+    ----------
+    kind : str
+        ``"swiglu"``, ``"geglu"``, ``"geglu_tanh"``, ``"reglu"``.
+    alpha : float or None
+        What the gate is multiplied by inside the sigmoid; None is 1.
+    limit : float or None
+        Upper bound on gate, and bound on the absolute value of up.
+    """
+
+    kind: str = "swiglu"
+    alpha: float | None = None
+    offset: float = 0.0
+    limit: float | None = None
 
 
 @dataclass(frozen=True)
 class Dense:
-    """One SwiGLU network for all tokens."""
+    """One gated network for all tokens.
+
+    Attributes
+    ----------
+    bias : bool
+        Whether its three projections add one.
+    """
 
     intermediate: int
+    glu: Glu = Glu()
+    bias: bool = False
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Experts in groups of equal size, of which only the best are searched.
+
+    Attributes
+    ----------
+    count, keep : int
+        Number of groups, and of those that are searched.
+    by : int
+        A group's score is the sum of this many of its largest keys.
+    fill : str
+        Key of experts in other groups: ``"neg_inf"`` or ``"zero"``.
+    """
+
+    count: int
+    keep: int
+    by: int
+    fill: str
+
+
+@dataclass(frozen=True)
+class Router:
+    """From the router's logits to a token's experts and their weights.
+
+    Attributes
+    ----------
+    score : str
+        Function of the logits, as `moe.score` has it.
+    select_logits : bool
+        Whether the largest logits are chosen; else the largest scores.
+    bias : bool
+        Whether the product that makes the logits adds one.
+    softcap : float or None
+        Bound c on the logits: they become c tanh(logit / c).
+    correction : bool
+        Whether a bias is added to the scores for the choice alone.
+    groups : Groups or None
+    norm : bool
+        Whether the k weights of a token are divided by their sum.
+    plus, at_least : float
+        Added to that sum; lower bound on it.
+    scale : float
+        What the weights are multiplied by in the end.
+    """
+
+    score: str = "softmax"
+    select_logits: bool = False
+    bias: bool = False
+    softcap: float | None = None
+    correction: bool = False
+    groups: Groups | None = None
+    norm: bool = False
+    plus: float = 0.0
+    at_least: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A network for all tokens beside the experts; the results are added.
+
+    Attributes
+    ----------
+    gated : bool
+        Whether its result is multiplied by the sigmoid of one number per token.
+    average : bool
+        Whether the sum with the experts' result is halved.
+    """
+
+    network: Dense
+    gated: bool = False
+    average: bool = False
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """Top-k of many SwiGLU networks, weighted by the softmax over all experts.
+    """Top-k of many gated networks.
 
     Attributes
     ----------
-    normalize : bool
-        Whether the k weights of a token are divided by their sum.
+    intermediate : int
+        Width of one expert.
     """
 
     intermediate: int
     experts: int
     top_k: int
-    normalize: bool
+    router: Router = Router()
+    glu: Glu = Glu()
+    shared: Shared | None = None
+
+
+Network = Union[Dense, Sparse]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One kind of layer; layers that compare equal differ only in their weights."""
+    """One kind of layer; layers that compare equal differ only in their weights.
+
+    Attributes
+    ----------
+    norms : str
+        ``"pre"``: of the input of attention and network; ``"post"``: of their results; ``"sandwich"``: of both.
+    parallel : bool
+        Whether attention and network read the same normalised input; else the network follows the attention.
+    residual : float
+        What results are multiplied by before they are added to the residual stream.
+    """
 
     attention: Attention
-    ffn: Dense | Sparse
+    ffn: Network
+    norms: str = "pre"
+    parallel: bool = False
+    residual: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -92,36 +250,48 @@ class Spec:
         In order of depth.
     max_len : int
         Positions the model was made for.
-    eps : float
-        Added to the mean square in every RMS norm.
+    norm : Norm
+        Of all layers and before the output projection; norms of query and key take its eps.
     tied : bool
         Whether the embedding is also the output projection.
     dtype : str or None
         What config.json says of the weights, e.g. ``"bfloat16"``; a checkpoint's headers overrule it.
+    names : dict of str to str
+        Tensor name for each role; ``{0}`` stands for the layer, ``{1}`` for the expert. Biases go with their weights.
+    block : str
+        Name of the module that holds a layer's experts, with ``{0}`` for the layer.
+    unused : str
+        Pattern of tensors that a checkpoint may have and this decoder has no use for; empty is none.
+    head_bias : bool
+        Whether the output projection adds one.
+    embedding_scale, logit_scale : float
+        What embeddings and logits are multiplied by.
+    softcap : float or None
+        Bound c on the logits: they become c tanh(logit / c).
     bos, eos : int or None, tuple of int
         Token ids that begin and end a text.
     tokenizer : bool
         Whether a tokenizer.json lies beside the weights.
-    names : dict of str to str
-        Tensor name for each role; ``{0}`` stands for the layer, ``{1}`` for the expert.
-    block : str
-        Name of the module that holds a layer's experts, with ``{0}`` for the layer.
     """
 
     architecture: str
     vocab: int
     hidden: int
     layers: tuple[Layer, ...]
-    rope: Rope
     max_len: int
-    eps: float
+    norm: Norm
     tied: bool
     dtype: str | None
-    bos: int | None
-    eos: tuple[int, ...]
-    tokenizer: bool
     names: dict[str, str]
     block: str
+    unused: str = ""
+    head_bias: bool = False
+    embedding_scale: float = 1.0
+    logit_scale: float = 1.0
+    softcap: float | None = None
+    bos: int | None = None
+    eos: tuple[int, ...] = ()
+    tokenizer: bool = False
 
     @property
     def kinds(self) -> dict[Layer, tuple[int, ...]]:
@@ -130,3 +300,8 @@ class Spec:
         for depth, layer in enumerate(self.layers):
             kinds.setdefault(layer, []).append(depth)
         return {kind: tuple(depths) for kind, depths in kinds.items()}
+
+    @property
+    def ropes(self) -> list[Rope]:
+        """The different rotary embeddings of the layers, in order of first appearance."""
+        return list(dict.fromkeys(layer.attention.rope for layer in self.layers if layer.attention.rope))

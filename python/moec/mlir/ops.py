@@ -74,9 +74,18 @@ def elementwise(body: Body, hint: str, ins: Sequence[Operand], out: Operand, sca
     return generic(body, hint, out[1], ins, out, lambda *elements: scalar(*elements[:-1]))
 
 
-def add_to(body: Body, hint: str, x: Value, y: Value) -> Value:
-    """x + y, which takes the place of x."""
-    return generic(body, hint, "nd", [(y, "nd")], (x, "nd"), lambda y, x: x + y)
+def add_to(body: Body, hint: str, x: Value, y: Value, factor: float = 1) -> Value:
+    """x + factor y, which takes the place of x."""
+
+    def element(y: Value, x: Value) -> Value:
+        return x + (y if factor == 1 else y * body.constant(factor, "f32", "residual"))
+
+    return generic(body, hint, "nd", [(y, "nd")], (x, "nd"), element)
+
+
+def each(body: Body, hint: str, x: Value, rows: Value, scalar: Callable[[Value], Value]) -> Value:
+    """A function of each element of x [N, D]."""
+    return elementwise(body, hint, [(x, "nd")], (empty(body, x.type.shape, rows), "nd"), scalar)
 
 
 def loop(body: Body, hint: str, count: Value, init: Value, step: Callable[[Value, Value], Value]) -> Value:
@@ -90,10 +99,11 @@ def loop(body: Body, hint: str, count: Value, init: Value, step: Callable[[Value
     return result
 
 
-def cut(body: Body, hint: str, tensor: Value, starts: Sequence[Place], sizes: Sequence[Place]) -> Value:
-    """A contiguous part of a tensor."""
+def cut(body: Body, hint: str, tensor: Value, starts: Sequence[Place], sizes: Sequence[Place], step: int = 1) -> Value:
+    """A part of a tensor, with every `step`-th element of its last dimension."""
     type = Shaped(tuple(size if isinstance(size, int) else None for size in sizes))
-    return body.op(hint, type, f"tensor.extract_slice {tensor}{_slice(starts, sizes)} : {tensor.type} to {type}")
+    place = _slice(starts, sizes, step)
+    return body.op(hint, type, f"tensor.extract_slice {tensor}{place} : {tensor.type} to {type}")
 
 
 def paste(body: Body, hint: str, part: Value, tensor: Value, starts: Sequence[Place], sizes: Sequence[Place]) -> Value:
@@ -136,9 +146,9 @@ def index_at(body: Body, hint: str, indices: Value, position: Value) -> Value:
     return body.op(hint, "index", f"arith.index_cast {element} : i32 to index")
 
 
-def _slice(starts: Sequence[Place], sizes: Sequence[Place]) -> str:
-    ones = ["1"] * len(sizes)
-    return " ".join(f"[{', '.join(map(str, numbers))}]" for numbers in (starts, sizes, ones))
+def _slice(starts: Sequence[Place], sizes: Sequence[Place], step: int = 1) -> str:
+    strides = [1] * (len(sizes) - 1) + [step]
+    return " ".join(f"[{', '.join(map(str, numbers))}]" for numbers in (starts, sizes, strides))
 
 
 def _extended(element: Value) -> Value:

@@ -6,15 +6,13 @@ from __future__ import annotations
 import re
 
 from moec.errors import Error
-from moec.hf.build.ffn import sparse
+from moec.hf.build.ffn import network
 from moec.hf.build.module import module_text
 from moec.hf.build.scope import Scope
-from moec.hf.parameters import Parameter, kind_names, of_kind
+from moec.hf.parameters import Parameter, ffn_roles, kind_names, of_kind
 from moec.hf.spec import Sparse, Spec
 from moec.mlir.ops import size
 from moec.mlir.text import Argument, Body, Shaped
-
-_ROLES = ("router", "gate", "up", "down")
 
 
 def block(spec: Spec, parameters: list[Parameter], name: str) -> str:
@@ -38,12 +36,12 @@ def block(spec: Spec, parameters: list[Parameter], name: str) -> str:
         raise Error(f"{name}: expected a block with experts, got a dense one")
     number = list(spec.kinds).index(layer)
     own = of_kind(parameters, kind_names(spec)[number])
-    weights = {role: own[role].of_layer(role, depth) for role in _ROLES}
+    weights = {role: own[role].of_layer(role, depth) for role in ffn_roles(spec, layer.ffn)}
 
     dims = ("T", spec.hidden)
     body = Body([Argument("x", Shaped((None, spec.hidden)), dims)])
     x = body.arguments["x"]
-    y = sparse(Scope(body, size(body, x, "n"), weights), x, layer.ffn)
+    y = network(Scope(body, size(body, x, "n"), weights), x, layer.ffn)
     return module_text(spec, list(weights.values()), [body.function("block", [(Argument("y", y.type, dims), y)])])
 
 

@@ -7,15 +7,18 @@ mixture of them are the same call. Text does not grow with the number of layers 
 
 from __future__ import annotations
 
-from moec.hf.build import ffn
+import dataclasses
+
 from moec.hf.build.attention import Sequences, attend
+from moec.hf.build.ffn import network
 from moec.hf.build.module import module_text
-from moec.hf.build.norm import rms_norm
+from moec.hf.build.norm import normalize
 from moec.hf.build.rope import positions, tables
-from moec.hf.build.scope import Scope, grouped_matmul
+from moec.hf.build.scope import Scope
 from moec.hf.parameters import Parameter, kind_names, of_kind
-from moec.hf.spec import Layer, Sparse, Spec
-from moec.mlir.ops import add_to, gather_rows, loop, size
+from moec.hf.spec import Layer, Spec
+from moec.mlir.ops import add_to, each, gather_rows, loop, size
+from moec.mlir.scalar import softcap
 from moec.mlir.text import Argument, Body, Shaped, Value, names, types
 
 _INDICES = Shaped((None,), "i32")
@@ -34,26 +37,29 @@ def decoder(spec: Spec, parameters: list[Parameter]) -> str:
 
 
 def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> str:
-    """The function of one kind of layer: x += attention(norm(x)), then x += network(norm(x)), both in place."""
-    stream, table = Shaped((None, spec.hidden)), Shaped((None, spec.rope.dim // 2))
+    """The function of one kind of layer, which adds attention and network to x in place."""
+    stream, rope = Shaped((None, spec.hidden)), layer.attention.rope
+    tables = dict.fromkeys(("cos", "sin"), Shaped((None, rope.dim // 2))) if rope else {}
     cache = _cache_type(layer, len(spec.kinds[layer]))
-    signature = {"l": "index", "x": stream, "cos": table, "sin": table}
+    signature = {"l": "index", "x": stream, **tables}
     signature |= {"cu": _INDICES, "past": _INDICES, "slot": _INDICES, "k_cache": cache, "v_cache": cache}
     body = Body([Argument(name, type) for name, type in signature.items()])
     arguments = dict(body.arguments)
     ordinal, x = arguments.pop("l"), arguments.pop("x")
     sequences = Sequences(**arguments)
-    rows = size(body, x, "n")
-    scope = Scope(body, rows, of_kind(parameters, name), ordinal)
+    scope = Scope(body, size(body, x, "n"), of_kind(parameters, name), ordinal)
 
-    normed = rms_norm(body, "attn_normed", x, scope.weight("attn_norm"), spec.eps, rows)
-    x = add_to(body, "x", x, attend(scope, normed, layer.attention, sequences, spec.eps))
-    normed = rms_norm(body, "ffn_normed", x, scope.weight("ffn_norm"), spec.eps, rows)
-    if isinstance(layer.ffn, Sparse):
-        y = ffn.sparse(scope, normed, layer.ffn)
-    else:
-        y = ffn.dense(scope, normed)
-    x = add_to(body, "x", x, y)
+    def before(part: str, x: Value) -> Value:
+        return x if layer.norms == "post" else normalize(scope, f"{part}_normed", x, f"{part}_norm", spec.norm)
+
+    def add(part: str, x: Value, y: Value) -> Value:
+        if layer.norms != "pre":
+            y = normalize(scope, f"{part}_post_normed", y, f"{part}_post_norm", spec.norm)
+        return add_to(body, "x", x, y, layer.residual)
+
+    normed = before("attn", x)
+    x = add("attn", x, attend(scope, normed, layer.attention, sequences, spec.norm.eps))
+    x = add("ffn", x, network(scope, normed if layer.parallel else before("ffn", x), layer.ffn))
     return body.function(name, [(Argument("x", stream), x)], private=True)
 
 
@@ -67,29 +73,54 @@ def _forward(spec: Spec, parameters: list[Parameter]) -> str:
     rows = size(body, tokens, "n")
     scope = Scope(body, rows, {parameter.name: parameter for parameter in parameters})
 
-    cos, sin = tables(body, spec.rope, positions(body, cu, past, rows), rows)
+    places = positions(body, cu, past, rows) if spec.ropes else None
+    angles = {rope: tables(body, rope, places, rows) for rope in spec.ropes}
     embedding = scope.weight("embed")
     x = gather_rows(body, "embedded", embedding, tokens, rows)
-    shared = [cos, sin, cu, past, slot]
-    x = loop(body, "x", body.index(len(spec.layers)), x, lambda depth, x: _step(spec, body, depth, x, shared, caches))
+    if spec.embedding_scale != 1:
+        x = each(body, "scaled", x, rows, lambda e: e * body.constant(spec.embedding_scale, "f32", "embedding_scale"))
+    calls = [
+        _Call(kind, [*angles.get(layer.attention.rope, ()), cu, past, slot, *(body.arguments[c.name] for c in own)])
+        for kind, layer, own in zip(kind_names(spec), spec.kinds, caches)
+    ]
+    x = loop(body, "x", body.index(len(spec.layers)), x, lambda depth, x: _step(spec, body, depth, x, calls))
 
-    count = size(body, wanted, "r")
-    x = gather_rows(body, "last", x, wanted, count)
-    x = rms_norm(body, "normed", x, scope.weight("norm"), spec.eps, count)
-    head = embedding if spec.tied else scope.weight("head")
-    logits = grouped_matmul(body, "logits", x, head, count)
+    scope = dataclasses.replace(scope, rows=size(body, wanted, "r"))
+    x = gather_rows(body, "last", x, wanted, scope.rows)
+    x = normalize(scope, "normed", x, "norm", spec.norm)
+    logits = _logits(spec, scope, x, embedding)
     return body.function("forward", [(Argument("logits", logits.type, ("R", spec.vocab)), logits)])
 
 
-def _step(spec: Spec, body: Body, depth: Value, x: Value, shared: list[Value], caches: list[list[Argument]]) -> Value:
+def _logits(spec: Spec, scope: Scope, x: Value, embedding: Value) -> Value:
+    """The output projection, its scale and its bound."""
+    body = scope.body
+    logits = scope.linear("logits", x, "head", embedding if spec.tied else None)
+    if spec.logit_scale != 1:
+        factor = body.constant(spec.logit_scale, "f32", "logit_scale")
+        logits = each(body, "logits", logits, scope.rows, lambda e: e * factor)
+    if spec.softcap:
+        logits = each(body, "logits", logits, scope.rows, lambda e: softcap(e, spec.softcap))
+    return logits
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """The function of a kind of layer, and what it takes beside the layer's number and the residual stream."""
+
+    callee: str
+    operands: list[Value]
+
+
+def _step(spec: Spec, body: Body, depth: Value, x: Value, calls: list[_Call]) -> Value:
     """One layer. Where there are several kinds, a table says which it is, and another which one of its kind."""
 
     def call(kind: int, ordinal: Value) -> Value:
-        operands = [ordinal, x, *shared, *(body.arguments[cache.name] for cache in caches[kind])]
-        callee = kind_names(spec)[kind]
+        operands = [ordinal, x, *calls[kind].operands]
+        callee = calls[kind].callee
         return body.op("y", x.type, f"func.call @{callee}({names(operands)}) : ({types(operands)}) -> {x.type}")
 
-    if len(caches) == 1:
+    if len(calls) == 1:
         return call(0, depth)
     order = list(spec.kinds)
     kind = _look_up(body, "kind", [order.index(layer) for layer in spec.layers], depth)
@@ -97,8 +128,8 @@ def _step(spec: Spec, body: Body, depth: Value, x: Value, shared: list[Value], c
     ordinal = _look_up(body, "l", ordinals, depth)
     result = body.value("y", x.type)
     body.line(f"{result} = scf.index_switch {kind} -> {x.type}")
-    for number in range(len(caches)):
-        last = number == len(caches) - 1
+    for number in range(len(calls)):
+        last = number == len(calls) - 1
         with body.region("default" if last else f"case {number}"):
             y = call(number, ordinal)
             body.line(f"scf.yield {y} : {x.type}")

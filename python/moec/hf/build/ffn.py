@@ -4,18 +4,45 @@
 from __future__ import annotations
 
 from moec.hf.build.scope import Scope, grouped_matmul
-from moec.hf.spec import Sparse
-from moec.mlir.ops import size
-from moec.mlir.text import Body, Shaped, Value
+from moec.hf.spec import Dense, Glu, Network, Router, Shared, Sparse
+from moec.mlir.ops import each, elementwise, empty, size
+from moec.mlir.scalar import sigmoid, softcap
+from moec.mlir.text import Body, Shaped, Value, float_literal, types
 
 
-def dense(scope: Scope, x: Value) -> Value:
-    """down(silu(gate(x)) * up(x))."""
-    gate, up = scope.linear("gate", x, "dense_gate"), scope.linear("up", x, "dense_up")
-    return scope.linear("ffn", _swiglu(scope.body, gate, up), "dense_down")
+def network(scope: Scope, x: Value, ffn: Network) -> Value:
+    """A layer's network of x [N, hidden]."""
+    if isinstance(ffn, Dense):
+        return dense(scope, x, ffn, "dense")
+    y = _sparse(scope, x, ffn)
+    return _beside(scope, x, y, ffn.shared) if ffn.shared else y
 
 
-def sparse(scope: Scope, x: Value, ffn: Sparse) -> Value:
+def dense(scope: Scope, x: Value, ffn: Dense, prefix: str) -> Value:
+    """down(act(gate(x)) * up(x)), with the weights of the roles that begin with a prefix."""
+    gate, up = (scope.linear(role, x, f"{prefix}_{role}") for role in ("gate", "up"))
+    return scope.linear("ffn", _glu(scope.body, gate, up, ffn.glu), f"{prefix}_down")
+
+
+def _beside(scope: Scope, x: Value, routed: Value, shared: Shared) -> Value:
+    """What the experts say plus what a network says that all tokens visit."""
+    body, rows = scope.body, scope.rows
+    y = dense(scope, x, shared.network, "shared")
+    ins = [(routed, "nd"), (y, "nd")]
+    if shared.gated:
+        logit = scope.linear("shared_logits", x, "shared_router")
+        type = Shaped((None,))
+        text = f"tensor.collapse_shape {logit} [[0, 1]] : {logit.type} into {type}"
+        ins.append((body.op("shared_logit", type, text), "n"))
+
+    def element(routed: Value, y: Value, *logit: Value) -> Value:
+        total = routed + (y * sigmoid(logit[0]) if logit else y)
+        return total * body.constant(0.5, "f32", "half") if shared.average else total
+
+    return elementwise(body, "ffn", ins, (empty(body, y.type.shape, rows), "nd"), element)
+
+
+def _sparse(scope: Scope, x: Value, ffn: Sparse) -> Value:
     """Route each token to its top k experts, run them on the rows sorted by expert, and add up their results."""
     body = scope.body
     indices, weights = _route(scope, x, ffn)
@@ -28,21 +55,46 @@ def sparse(scope: Scope, x: Value, ffn: Sparse) -> Value:
     def experts(hint: str, rows: Value) -> Value:
         return grouped_matmul(body, f"{hint}_rows", rows, scope.weight(hint), slots, offsets)
 
-    down = experts("down", _swiglu(body, experts("gate", sorted_x), experts("up", sorted_x)))
-    return body.op("ffn", x.type, f"moe.combine {down}, {row}, {weights} : {down.type}, {row.type}, {weights.type}")
+    hidden = _glu(body, experts("gate", sorted_x), experts("up", sorted_x), ffn.glu)
+    down = experts("down", hidden)
+    return body.op("ffn", x.type, f"moe.combine {down}, {row}, {weights} : {types([down, row, weights])}")
 
 
 def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
     """Each token's experts and their weights, [N, k] both."""
-    body = scope.body
+    body, router = scope.body, ffn.router
     logits = scope.linear("router_logits", x, "router")
-    scores = body.op("scores", logits.type, f"moe.score softmax {logits} : {logits.type}")
-    type = Shaped((None, ffn.top_k), "i32")
-    indices = body.op("experts", type, f"moe.select {scores} top {ffn.top_k} : {scores.type}")
-    norm = " norm sum" if ffn.normalize else ""
-    text = f"moe.weigh {scores} at {indices}{norm} : {scores.type}, {indices.type}"
-    return indices, body.op("weights", Shaped((None, ffn.top_k)), text)
+    if router.softcap:
+        logits = each(body, "capped", logits, scope.rows, lambda e: softcap(e, router.softcap))
+    scores = body.op("scores", logits.type, f"moe.score {router.score} {logits} : {logits.type}")
+    indices = _select(scope, logits if router.select_logits else scores, ffn)
+    text = f"moe.weigh {scores} at {indices}{_weigh_clauses(router)} : {types([scores, indices])}"
+    return indices, body.op("weights", Shaped(indices.type.shape), text)
 
 
-def _swiglu(body: Body, gate: Value, up: Value) -> Value:
-    return body.op("hidden", gate.type, f"moe.glu swiglu {gate}, {up} : {gate.type}")
+def _select(scope: Scope, key: Value, ffn: Sparse) -> Value:
+    """The k experts with the largest keys."""
+    operands, clauses, groups = [key], "", ffn.router.groups
+    if ffn.router.correction:
+        operands.append(scope.weight("correction"))
+        clauses = f" bias {operands[1]}"
+    if groups:
+        clauses += f" groups <{groups.count} keep {groups.keep} by {groups.by} fill {groups.fill}>"
+    text = f"moe.select {key} top {ffn.top_k}{clauses} : {types(operands)}"
+    return scope.body.op("experts", Shaped((None, ffn.top_k), "i32"), text)
+
+
+def _weigh_clauses(router: Router) -> str:
+    clauses = ""
+    if router.norm:
+        clauses = " norm sum"
+        for name, number in (("plus", router.plus), ("at_least", router.at_least)):
+            clauses += f" {name} {float_literal(number)}" if number else ""
+    return clauses + (f" scale {float_literal(router.scale)}" if router.scale != 1 else "")
+
+
+def _glu(body: Body, gate: Value, up: Value, glu: Glu) -> Value:
+    clauses = ""
+    for name, number, neutral in (("alpha", glu.alpha, None), ("offset", glu.offset, 0), ("limit", glu.limit, None)):
+        clauses += f" {name} {float_literal(number)}" if number != neutral else ""
+    return body.op("hidden", gate.type, f"moe.glu {glu.kind} {gate}, {up}{clauses} : {gate.type}")

@@ -48,20 +48,24 @@ def tables(body: Body, rope: Rope, positions: Value, rows: Value) -> tuple[Value
     return table("cos"), table("sin")
 
 
-def rotate(body: Body, x: Value, cos: Value, sin: Value, rows: Value) -> Value:
+def rotate(body: Body, x: Value, cos: Value, sin: Value, rows: Value, interleaved: bool) -> Value:
     """Rotate the first channels of each head of x [N, heads, D] by the angles of the tables, [N, dim / 2].
 
-    The two halves of the rotated channels are the coordinates: (low cos - high sin, high cos + low sin).
+    Two channels are the coordinates of a point: those at the same place of the two halves of the rotated channels, or
+    neighbours if they are interleaved. Rotated coordinates (low cos - high sin, high cos + low sin) are left in halves
+    either way: queries and keys meet in sums over all channels, whose order does not matter.
     """
     (_, heads, channels), half = x.type.shape, cos.type.shape[1]
     result = empty(body, x.type.shape, rows)
-    low, high = (cut(body, hint, x, [0, 0, at], [rows, heads, half]) for hint, at in (("low", 0), ("high", half)))
+    sizes, step = [rows, heads, half], 2 if interleaved else 1
+    low = cut(body, "low", x, [0, 0, 0], sizes, step)
+    high = cut(body, "high", x, [0, 0, 1 if interleaved else half], sizes, step)
     ins = [(low, "nhd"), (high, "nhd"), (cos, "nd"), (sin, "nd")]
     formulas = {0: lambda low, high, c, s: low * c - high * s, half: lambda low, high, c, s: high * c + low * s}
     for at, formula in formulas.items():
-        part = cut(body, "part", result, [0, 0, at], [rows, heads, half])
+        part = cut(body, "part", result, [0, 0, at], sizes)
         part = elementwise(body, "rotated", ins, (part, "nhd"), formula)
-        result = paste(body, "roped", part, result, [0, 0, at], [rows, heads, half])
+        result = paste(body, "roped", part, result, [0, 0, at], sizes)
     if channels > 2 * half:
         place = [0, 0, 2 * half], [rows, heads, channels - 2 * half]
         result = paste(body, "roped", cut(body, "kept", x, *place), result, *place)

@@ -39,9 +39,9 @@ class Scope:
         type = Shaped(shape, parameter.dtype)
         return self.body.op(f"{role}_weight", type, f"moe.load_parameter @{parameter.name}{index} : {type}")
 
-    def linear(self, hint: str, x: Value, role: str) -> Value:
-        """x [N, in] times the transpose of a weight [out, in], plus the bias if there is one."""
-        y = grouped_matmul(self.body, hint, x, self.weight(role), self.rows)
+    def linear(self, hint: str, x: Value, role: str, weight: Value | None = None) -> Value:
+        """x [N, in] times the transpose of a weight, by default the role's, [out, in], plus the role's bias if any."""
+        y = grouped_matmul(self.body, hint, x, weight or self.weight(role), self.rows)
         bias = f"{role}_bias"
         if bias not in self.parameters:
             return y
