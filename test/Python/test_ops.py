@@ -147,6 +147,166 @@ def block(x, mask):
     return indices, weights, ops.expert_ffn(x, indices, weights, GATE, UP, DOWN)
 
 
+LOGITS = ops.f32("T", 12)
+CU = ops.i32("B+1")
+
+
+@case(
+    lambda s, cu: (
+        *(reference.score(s, fn) for fn in ("softmax", "sigmoid", "sqrtsoftplus", "relu")),
+        reference.score(s, over_tokens=True),
+        reference.score(s, over_tokens=True, cu=cu),
+    ),
+    s=LOGITS,
+    cu=CU,
+)
+def scores(s, cu):
+    plain = (ops.score(s, fn) for fn in ("softmax", "sigmoid", "sqrtsoftplus", "relu"))
+    return *plain, ops.score(s, over_tokens=True), ops.score(s, over_tokens=True, cu=cu)
+
+
+@case(
+    lambda s, b: (
+        reference.select(s, 12),
+        reference.select(s, 4, bias=b),
+        reference.select(s, 3, groups=(4, 2, 2, -np.inf)),
+        reference.select(s, 3, groups=(4, 2, 1, 0.0)),
+        reference.select(s, 5, above=0.5),
+        reference.select(reference.score(s), 12, until=0.8),
+    ),
+    s=LOGITS,
+    b=ops.f32(12),
+)
+def selections(s, b):
+    return (
+        ops.select(s, 12),
+        ops.select(s, 4, bias=b),
+        ops.select(s, 3, groups=ops.Groups(4, keep=2, by=2)),
+        ops.select(s, 3, groups=ops.Groups(4, keep=2, fill="zero")),
+        ops.select(s, 5, above=0.5),
+        ops.select(ops.score(s), 12, until=0.8),
+    )
+
+
+def weigh_all(module, s, indices):
+    return (
+        module.weigh(s, indices),
+        module.weigh(s, indices, norm="sum", plus=1e-20, scale=2.5),
+        module.weigh(s, indices, norm="sum", at_least=20.0),
+        module.weigh(s, indices, norm="l2"),
+    )
+
+
+@case(lambda s: weigh_all(reference, sigmoid(s), reference.select(s, 4)), s=LOGITS)
+def weights(s):
+    return weigh_all(ops, ops.sigmoid(s), ops.select(s, 4))
+
+
+@case(
+    lambda s, cu: (
+        reference.limit(reference.select(s, 2), 12, 1),
+        reference.limit(reference.select(s, 2), 12, reference.capacity_of(12, 2.5, "ceil", 2, 2), cu),
+        reference.limit(reference.select(s, 2), 12, 2, priority=s[:, :2].astype(np.float32), token_major=True),
+    ),
+    s=LOGITS,
+    cu=CU,
+)
+def limits(s, cu):
+    indices = ops.select(s, 2)
+    return (
+        ops.limit(indices, 12, 1),
+        ops.limit(indices, 12, ops.Capacity(2.5, "ceil", least=2, multiple=2), cu),
+        ops.limit(indices, 12, 2, priority=s[:, :2], token_major=True),
+    )
+
+
+@case(
+    lambda s: reference.limit(np.broadcast_to(np.arange(12), s.shape), 12, 3, priority=s.astype(np.float32)),
+    s=LOGITS,
+)
+def expert_choice(s):
+    """Each expert takes its 3 best tokens."""
+    return ops.limit(ops.broadcast_to(ops.arange(12), s.shape), 12, 3, priority=s)
+
+
+GLUS = [
+    {"kind": "swiglu", "alpha": 1.702, "offset": 1.0, "limit": 0.7},
+    {"kind": "geglu"},
+    {"kind": "geglu_tanh", "limit": 0.5, "post": True},
+    {"kind": "reglu"},
+    {"kind": "situ", "alpha": 2.0, "beta": 3.0},
+]
+
+
+@case(lambda x, y: tuple(reference.glu(x, y, **clauses) for clauses in GLUS), x=X, y=Y)
+def glus(x, y):
+    return tuple(ops.glu(x, y, **clauses) for clauses in GLUS)
+
+
+def mixed(module, x, logits):
+    """Seven experts of three kinds: networks, the identity, and a bias for each."""
+    indices = module.select(logits, 2)
+    row, perm, offsets = module.assign(indices, 7)
+
+    def bodies(gate, up, down, bias):
+        def network(rows, e):
+            return module.grouped_matmul(
+                module.glu(module.grouped_matmul(rows, gate[e]), module.grouped_matmul(rows, up[e]), "geglu"), down[e]
+            )
+
+        return [network, lambda rows, e: rows, lambda rows, e: rows * 0 + bias[e]]
+
+    arrays = (GATE, UP, DOWN, ROUTER)
+    bodies = bodies(*(w.array for w in arrays) if module is reference else arrays)
+    ys = module.experts(module.dispatch(x, perm, 2), offsets, [4, 1, 2], bodies)
+    return module.combine(ys, row, module.weigh(logits, indices))
+
+
+@case(
+    lambda x: mixed(reference, x.astype(np.float32), x @ ROUTER.array.T),
+    x=ops.f32("T", 36),
+)
+def mixture(x):
+    return mixed(ops, x, ops.linear(x, ROUTER))
+
+
+def soft(module, x, logits, cu):
+    slots = module.soft_dispatch(x, module.score(logits, over_tokens=True, cu=cu), cu)
+    return module.soft_combine(slots, module.score(logits), cu)
+
+
+@case(
+    lambda x, cu: (soft(reference, x, x @ ROUTER.array.T, cu), soft(reference, x, x @ ROUTER.array.T, None)),
+    x=ops.f32("T", 36),
+    cu=CU,
+)
+def soft_mixture(x, cu):
+    logits = ops.linear(x, ROUTER)
+    return soft(ops, x, logits, cu), soft(ops, x, logits, None)
+
+
+def training_terms(module, s, cu, seed, counts):
+    scores, indices = module.score(s), module.select(s, 2)
+    return (
+        module.aux_loss("balance", scores, indices, cu, scale=0.01),
+        module.aux_loss("z", s),
+        module.aux_loss("cv2", scores),
+        module.bias_update("sign", BIAS if module is ops else BIAS.array, counts, 0.001),
+        *(module.noise(distribution, seed, s) for distribution in ("uniform", "normal", "gumbel")),
+    )
+
+
+@case(
+    lambda s, cu, seed, counts: training_terms(reference, s, cu, seed, counts),
+    s=LOGITS,
+    cu=CU,
+    seed=ops.i32(2),
+    counts=ops.i32(7),
+)
+def training(s, cu, seed, counts):
+    return training_terms(ops, s, cu, seed, counts)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     package = tmp_path_factory.mktemp("ops") / "cases.moe"
@@ -156,7 +316,10 @@ def model(tmp_path_factory):
 
 def inputs(types, tokens):
     rng = np.random.default_rng(tokens)
-    for type in types.values():
+    for name, type in types.items():
+        if name == "cu":  # three groups, the second without tokens
+            yield np.array([0, tokens // 3, tokens // 3, tokens], np.int32)
+            continue
         shape = [tokens if isinstance(extent, str) else extent for extent in type.shape]
         if type.dtype == "i32":
             yield rng.integers(-3, 14, shape).astype(np.int32)

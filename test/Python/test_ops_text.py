@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """What moec.ops prints, and what it refuses."""
 
+import subprocess
+
 import numpy as np
 import pytest
 
 import moec
 from moec import ops
+from moec.native import find_tool
 
 ARGUMENTS = {
     "x": ops.f32("T", 160),
@@ -53,12 +56,12 @@ TEXTS = {
         f"%scores = moe.score sigmoid %s : {SCORES}",
     ),
     "over tokens": (
-        lambda s, **_: ops.score(s, over="tokens"),
-        f"%scores = moe.score softmax %s over tokens : {SCORES}",
+        lambda s, **_: ops.score(s, over_tokens=True),
+        f"%scores = moe.score softmax %s over_tokens : {SCORES}",
     ),
     "over tokens of groups": (
-        lambda s, cu, **_: ops.score(s, over="tokens", cu=cu),
-        f"%scores = moe.score softmax %s over tokens of %cu : {SCORES}, tensor<?xi32>",
+        lambda s, cu, **_: ops.score(s, over_tokens=True, cu=cu),
+        f"%scores = moe.score softmax %s over_tokens of(%cu : tensor<?xi32>) : {SCORES}",
     ),
     "select": (
         lambda s, **_: ops.select(s, 4),
@@ -66,8 +69,8 @@ TEXTS = {
     ),
     "select with everything": (
         lambda s, b, **_: ops.select(s, 4, bias=b, groups=ops.Groups(8, keep=4, by=2), above=0, until=0.9),
-        "%idx = moe.select %s top 4 bias %b groups <8 keep 4 by 2 fill neg_inf> above 0.0 until 0.9 "
-        f": {SCORES}, tensor<16xf32>",
+        "%idx = moe.select %s top 4 bias(%b : tensor<16xf32>) groups <8 keep 4 by 2 fill neg_inf> above 0.0 "
+        f"until 0.9 : {SCORES}",
     ),
     "weigh": (
         lambda s, i, **_: ops.weigh(s, i),
@@ -87,10 +90,10 @@ TEXTS = {
     ),
     "limit with everything": (
         lambda i, cu, p, **_: ops.limit(
-            i, 16, ops.Capacity(1.25, "ceil", least=4, multiple=4), cu=cu, by=p, order="token_major"
+            i, 16, ops.Capacity(1.25, "ceil", least=4, multiple=4), cu=cu, priority=p, token_major=True
         ),
-        "%kept = moe.limit %i into 16 capacity <1.25 ceil min 4 multiple 4> of %cu by %p token_major "
-        f": {INDEX}, tensor<?xi32>, {KEPT}",
+        "%kept = moe.limit %i into 16 capacity <1.25 ceil min 4 multiple 4> of(%cu : tensor<?xi32>) "
+        f"by(%p : {KEPT}) token_major : {INDEX}",
     ),
     "group_add": (
         lambda rows, bias, offsets, **_: ops.group_add(rows, bias, offsets),
@@ -110,14 +113,14 @@ TEXTS = {
     ),
     "balance": (
         lambda s, i, cu, **_: ops.aux_loss("balance", s, i, scale=0.01, cu=cu),
-        f"%loss = moe.aux_loss balance %s at %i scale 0.01 of %cu : {SCORES}, {INDEX}, tensor<?xi32> -> tensor<f32>",
+        f"%loss = moe.aux_loss balance %s at(%i : {INDEX}) of(%cu : tensor<?xi32>) scale 0.01 : {SCORES}",
     ),
     "z": (
         lambda s, **_: ops.aux_loss("z", s),
-        f"%loss = moe.aux_loss z %s : {SCORES} -> tensor<f32>",
+        f"%loss = moe.aux_loss z %s : {SCORES}",
     ),
     "bias_update": (
-        lambda b, counts, **_: ops.bias_update(b, counts, 0.001),
+        lambda b, counts, **_: ops.bias_update("sign", b, counts, 0.001),
         "%updated = moe.bias_update sign %b, %counts rate 0.001 : tensor<16xf32>, tensor<16xi32>",
     ),
     "noise": (
@@ -133,13 +136,24 @@ def test_text(name):
     assert printed(build) == [text]
 
 
+def test_parse():
+    """The compiler reads what is printed."""
+    try:
+        tool = find_tool("moe-opt")
+    except moec.Error:
+        pytest.skip("needs moe-opt")
+    for build, text in TEXTS.values():
+        result = subprocess.run([tool], input=trace(build), capture_output=True, text=True)
+        assert result.returncode == 0, f"{text}\n{result.stderr}"
+
+
 def test_soft():
     def soft(x, s, cu, **_):
         ops.soft_combine(ops.soft_dispatch(x, s, cu), s, cu)
 
     assert printed(soft) == [
-        f"%xs = moe.soft_dispatch %x, %s of %cu : tensor<?x160xf32>, {SCORES}, tensor<?xi32>",
-        f"%y = moe.soft_combine %xs, %s of %cu : tensor<?x160xf32>, {SCORES}, tensor<?xi32>",
+        f"%xs = moe.soft_dispatch %x, %s of(%cu : tensor<?xi32>) : tensor<?x160xf32>, {SCORES}",
+        f"%y = moe.soft_combine %xs, %s of(%cu : tensor<?xi32>) : tensor<?x160xf32>, {SCORES}",
     ]
 
 
@@ -147,7 +161,7 @@ def test_experts():
     """Each segment is a region; tensors of several experts are indexed by the number of an expert inside it."""
 
     def build(rows, bias, offsets, **_):
-        ops.experts(rows, offsets, (14, lambda rows, e: rows + bias[e]), (2, lambda rows, e: rows))
+        ops.experts(rows, offsets, [14, 2], [lambda rows, e: rows + bias[e], lambda rows, e: rows])
 
     lines = [line.strip() for line in trace(build).splitlines()]
     types = "tensor<?x96xf32>, tensor<17xi32> -> tensor<?x96xf32>"
@@ -247,7 +261,7 @@ REFUSED = {
     ),
     "bias": (
         lambda s, counts, **_: ops.select(s, 4, bias=counts),
-        "select: bias: expected f32 [16], got i32 [16]",
+        "select: bias: expected f32 or bf16 [16], got i32 [16]",
     ),
     "groups": (
         lambda s, **_: ops.select(s, 4, groups=ops.Groups(3, keep=1)),
@@ -278,12 +292,12 @@ REFUSED = {
         "dispatch: perm: expected i32 [T*3], got i32 [T*4]",
     ),
     "segments": (
-        lambda rows, offsets, **_: ops.experts(rows, offsets, (15, lambda rows, e: rows)),
+        lambda rows, offsets, **_: ops.experts(rows, offsets, [15], [lambda rows, e: rows]),
         "experts: segments: expected 16 experts, got [15], which are 15",
     ),
     "segments of several widths": (
         lambda rows, offsets, **_: ops.experts(
-            rows, offsets, (8, lambda rows, e: rows), (8, lambda rows, e: rows[:, 1:])
+            rows, offsets, [8, 8], [lambda rows, e: rows, lambda rows, e: rows[:, 1:]]
         ),
         "experts: segment 1: expected f32 [rows of segment 1, 96], got f32 [rows of segment 1, 95]",
     ),
