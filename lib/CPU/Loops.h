@@ -50,8 +50,11 @@ inline Value min(ImplicitLocOpBuilder &b, Value x, Value y) {
 inline Value min(ImplicitLocOpBuilder &b, Value x, int64_t y) {
   return min(b, x, constantIndex(b, y));
 }
+inline Value max(ImplicitLocOpBuilder &b, Value x, Value y) {
+  return b.createOrFold<arith::MaxUIOp>(x, y);
+}
 inline Value max(ImplicitLocOpBuilder &b, Value x, int64_t y) {
-  return b.createOrFold<arith::MaxUIOp>(x, constantIndex(b, y));
+  return max(b, x, constantIndex(b, y));
 }
 inline Value less(ImplicitLocOpBuilder &b, Value x, Value y) {
   return b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::ult, x, y);

@@ -228,9 +228,18 @@ LogicalResult AttentionOp::verify() {
   if (!getScale().isFinite()) // attention_c3
     return emitOpError("expected a finite scale, got ")
            << getScale().convertToDouble();
-  if (getWindow() && static_cast<int64_t>(*getWindow()) < 1) // attention_c3
-    return emitOpError("expected a window of at least 1, got ")
-           << static_cast<int64_t>(*getWindow());
+  if (std::optional<APFloat> cap = getSoftcap();
+      cap && !(cap->isFiniteNonZero() && !cap->isNegative())) // attention_c3
+    return emitOpError("expected a finite softcap above 0, got ")
+           << cap->convertToDouble();
+  for (auto [name, extent] :
+       {std::pair("window", getWindow()), std::pair("chunk", getChunk())})
+    if (extent && static_cast<int64_t>(*extent) < 1) // attention_c3
+      return emitOpError("expected a ")
+             << name << " of at least 1, got " << static_cast<int64_t>(*extent);
+  if (getSinks() && extent(getSinks(), 0) != heads) // attention_c4
+    return emitOpError("expected ")
+           << heads << " sinks, got " << str(extent(getSinks(), 0));
   return success();
 }
 

@@ -3,10 +3,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // for each sequence, row and head:
-//   m = max_j s(j);  l = 0;  o = 0
-//   for j ascending: p = exp(s(j) - m);  l += p;  o += p * v[j]
+//   m = max_j s(j);  l = 0;  o = 0           with a sink m >= sink,
+//   for j ascending:                         l = exp(sink - m)
+//     p = exp(s(j) - m);  l += p;  o += p * v[j]
 //   o /= l
-// with s(j) = scale * q.k[j] over the positions that the row sees.
+// with s(j) = scale * q.k[j], softly capped, over the positions that the row
+// sees.
 //
 //===----------------------------------------------------------------------===//
 
@@ -131,6 +133,12 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
           arith::SubIOp::create(b, end, constantIndex(b, *op.getWindow()));
       begin = arith::MaxSIOp::create(b, start, zero);
     }
+    if (op.getChunk()) {
+      Value chunk = constantIndex(b, *op.getChunk());
+      Value start = arith::MulIOp::create(
+          b, arith::DivUIOp::create(b, r.position, chunk), chunk);
+      begin = arith::MaxSIOp::create(b, start, begin);
+    }
     auto cached = [&](ImplicitLocOpBuilder &b, Value cache, Value j, Value d) {
       return load(b, cache, {op.getLayer(), r.slot, j, kvHead, d});
     };
@@ -144,8 +152,13 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
                             return {arith::AddFOp::create(b, sum[0], product)};
                           })
                       .getResult(0);
-      return arith::MulFOp::create(
+      Value scaled = arith::MulFOp::create(
           b, dot, constantF32(b, op.getScale().convertToFloat()));
+      if (!op.getSoftcap())
+        return scaled;
+      Value cap = constantF32(b, op.getSoftcap()->convertToFloat());
+      Value part = arith::DivFOp::create(b, scaled, cap);
+      return arith::MulFOp::create(b, cap, math::TanhOp::create(b, part));
     };
     auto update = [&](ImplicitLocOpBuilder &b, Value d,
                       function_ref<Value(Value)> change) {
@@ -154,9 +167,12 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
                               ValueRange{r.row, head, d});
     };
 
+    Value sink;
+    if (op.getSinks())
+      sink = toF32(b, load(b, op.getSinks(), head));
     Value lowest = constantF32(b, -std::numeric_limits<float>::infinity());
     Value max =
-        forLoop(b, begin, end, lowest,
+        forLoop(b, begin, end, sink ? sink : lowest,
                 [&](ImplicitLocOpBuilder &b, Value j,
                     ValueRange best) -> SmallVector<Value> {
                   return {arith::MaximumFOp::create(b, best[0], score(b, j))};
@@ -165,8 +181,11 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
     loop(b, zero, size, [&](ImplicitLocOpBuilder &b, Value d) {
       update(b, d, [&](Value) { return constantF32(b, 0); });
     });
+    Value first = constantF32(b, 0);
+    if (sink)
+      first = math::ExpOp::create(b, arith::SubFOp::create(b, sink, max));
     Value sum =
-        forLoop(b, begin, end, constantF32(b, 0),
+        forLoop(b, begin, end, first,
                 [&](ImplicitLocOpBuilder &b, Value j,
                     ValueRange sum) -> SmallVector<Value> {
                   Value p = math::ExpOp::create(

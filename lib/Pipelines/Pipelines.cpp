@@ -68,7 +68,7 @@ static void addLoops(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
   if (options.fuse) {
     pm.addPass(createCpuLowerPanelsPass());
-    pm.addPass(createCpuExpandExpPass());
+    pm.addPass(createCpuExpandMathPass());
   }
 }
 

@@ -45,6 +45,50 @@ func.func @narrow(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %
   return
 }
 
+// 128 query heads of one key head are eight items, so that scratch stays small.
+// CHECK-LABEL: func @many_heads
+// CHECK: %[[ITEMS:.*]] = arith.muli %{{.*}}, %c8
+// CHECK: scf.parallel {{.*}} to (%[[ITEMS]])
+// CHECK-COUNT-2: memref.alloca() {alignment = 64 : i64} : memref<16x576xf32>
+func.func @many_heads(%q: memref<?x128x576xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k: memref<2x?x?x1x576xf32>,
+                      %l: index, %o: memref<?x128x576xf32>) attributes {moe.isa = "v4"} {
+  moe.attention ins(%q, %cu, %past, %slot : memref<?x128x576xf32>, !ids, !ids, !ids)
+    cache(%k, %k at %l : memref<2x?x?x1x576xf32>) outs(%o : memref<?x128x576xf32>) {scale = 0.072 : f32}
+  return
+}
+
+// Blocks begin with the one that holds the start of the first row's chunk.
+// CHECK-LABEL: func @chunk
+// CHECK: %[[NUMBER:.*]] = arith.divui %[[POSITION:.*]], %c100
+// CHECK: %[[START:.*]] = arith.muli %[[NUMBER]], %c100
+// CHECK: %[[BLOCK:.*]] = arith.divui %[[START]], %c32
+// CHECK: %[[FIRST:.*]] = arith.muli %[[BLOCK]], %c32
+// CHECK: scf.for %{{.*}} = %[[FIRST]] to %{{.*}} step %c32
+func.func @chunk(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k: !cache, %v: !cache, %l: index,
+                 %o: memref<?x6x40xf32>) attributes {moe.isa = "v4"} {
+  moe.attention ins(%q, %cu, %past, %slot : memref<?x6x40xf32>, !ids, !ids, !ids)
+    cache(%k, %v at %l : !cache) outs(%o : memref<?x6x40xf32>) {scale = 0.158 : f32, chunk = 100 : i64}
+  return
+}
+
+// Each query starts with its head's sink as maximum and 1 in a sum. Scores are capped before it is decided which count.
+// CHECK-LABEL: func @sinks
+// CHECK-SAME: %[[SINKS:[^:]*]]: memref<6xf32>
+// CHECK-DAG: %[[ONE:.*]] = arith.constant dense<[1.000000e+00, 0.000000e+00,
+// CHECK: %[[SINK:.*]] = memref.load %[[SINKS]]
+// CHECK: memref.store %[[SINK]]
+// CHECK: vector.store %[[ONE]]
+// CHECK: %[[TANH:.*]] = math.tanh %{{.*}} : vector<32xf32>
+// CHECK: %[[CAPPED:.*]] = arith.mulf %[[TANH]], %{{.*}} : vector<32xf32>
+// CHECK: arith.select %{{.*}}, %[[CAPPED]], %{{.*}} : vector<32xi1>, vector<32xf32>
+func.func @sinks(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k: !cache, %v: !cache, %l: index,
+                 %sinks: memref<6xf32>, %o: memref<?x6x40xf32>) attributes {moe.isa = "v4"} {
+  moe.attention ins(%q, %cu, %past, %slot : memref<?x6x40xf32>, !ids, !ids, !ids)
+    cache(%k, %v at %l : !cache) sinks(%sinks : memref<6xf32>)
+    outs(%o : memref<?x6x40xf32>) {scale = 0.158 : f32, softcap = 20.0 : f32}
+  return
+}
+
 // Rows are copied in parallel, each about as much work as it has elements.
 // CHECK-LABEL: func @update
 // CHECK: scf.parallel

@@ -164,6 +164,16 @@ func.func @attention(%q: tensor<?x8x40xf32>, %cu: tensor<?xi32>, %past: tensor<?
   return
 }
 
+// CHECK-LABEL: func @attention_switches(
+func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x1x40xf32>, %l: index,
+                              %sinks: memref<8xbf16>) {
+  // CHECK: cache(%[[CACHE:.*]], %[[CACHE]] at %{{.*}} : memref<4x?x?x1x40xf32>) sinks(%{{.*}} : memref<8xbf16>) outs(%{{.*}} : memref<?x8x40xf32>) {chunk = 8192 : i64, scale = 1.250000e-01 : f32, softcap = 5.000000e+01 : f32}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x8x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x1x40xf32>) sinks(%sinks : memref<8xbf16>)
+    outs(%q : memref<?x8x40xf32>) {scale = 0.125 : f32, softcap = 50.0 : f32, chunk = 8192 : i64}
+  return
+}
+
 // CHECK-LABEL: func @panel_matmul(
 func.func @panel_matmul(%rows: memref<160x12xf32>, %panels: memref<1x160x32xf32>) {
   // CHECK: moe.panel_matmul %{{.*}}, %{{.*}} : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>

@@ -75,3 +75,49 @@ func.func @window(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?
     {scale = 0.125 : f32, window = 8 : i64}
   return
 }
+
+// A chunk of c starts at the last multiple of c.
+// CHECK-LABEL: func @chunk(
+func.func @chunk(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // CHECK: %[[LOCAL:.*]] = arith.subi
+  // CHECK: %[[POSITION:.*]] = arith.addi %{{.*}}, %[[LOCAL]]
+  // CHECK: %[[END:.*]] = arith.addi %[[POSITION]], %{{c1.*}}
+  // CHECK: %[[NUMBER:.*]] = arith.divui %[[POSITION]], %[[C8:.*]] : index
+  // CHECK: %[[START:.*]] = arith.muli %[[NUMBER]], %[[C8]]
+  // CHECK: %[[BEGIN:.*]] = arith.maxsi %[[START]], %c0
+  // CHECK: scf.for %{{.*}} = %[[BEGIN]] to %[[END]]
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x4x40xf32>)
+    {scale = 0.125 : f32, chunk = 8 : i64}
+  return
+}
+
+// A score is divided by the cap, and its tanh multiplied by it.
+// CHECK-LABEL: func @softcap(
+func.func @softcap(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
+  // CHECK: %[[PART:.*]] = arith.divf %{{.*}}, %[[CAP:.*]] : f32
+  // CHECK: %[[TANH:.*]] = math.tanh %[[PART]]
+  // CHECK: arith.mulf %[[CAP]], %[[TANH]]
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) outs(%q : memref<?x4x40xf32>)
+    {scale = 0.125 : f32, softcap = 50.0 : f32}
+  return
+}
+
+// The maximum starts at the sink, and the sum at its exponential.
+// CHECK-LABEL: func @sinks(
+// CHECK-SAME:    %[[SINKS:[^:]*]]: memref<4xbf16>
+func.func @sinks(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index,
+                 %sinks: memref<4xbf16>) {
+  // CHECK: scf.for %[[HEAD:.*]] = %{{.*}} to %c4
+  // CHECK: %[[NARROW:.*]] = memref.load %[[SINKS]][%[[HEAD]]]
+  // CHECK: %[[SINK:.*]] = arith.extf %[[NARROW]]
+  // CHECK: %[[MAX:.*]] = scf.for {{.*}} iter_args(%{{.*}} = %[[SINK]])
+  // CHECK: %[[SHIFTED:.*]] = arith.subf %[[SINK]], %[[MAX]]
+  // CHECK: %[[FIRST:.*]] = math.exp %[[SHIFTED]]
+  // CHECK: scf.for {{.*}} iter_args(%{{.*}} = %[[FIRST]])
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) sinks(%sinks : memref<4xbf16>)
+    outs(%q : memref<?x4x40xf32>) {scale = 0.125 : f32}
+  return
+}

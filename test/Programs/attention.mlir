@@ -3,6 +3,8 @@
 !ids = tensor<?xi32>
 !cache = memref<2x?x?x3x5xf32>
 
+moe.parameter @sink : tensor<6xbf16> from "sink"
+
 func.func @write(%k: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]}, %v: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]},
                  %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
                  %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
@@ -50,4 +52,65 @@ func.func @window(%q: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]},
          cache(%k_cache, %v_cache at %layer : !cache) outs(%init : tensor<?x3x5xf32>)
          {scale = 0.45 : f32, window = 4 : i64} -> tensor<?x3x5xf32>
   return %o : tensor<?x3x5xf32>
+}
+
+func.func @chunk(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
+                 %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
+                 %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
+                 %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+    -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
+  %c0 = arith.constant 0 : index
+  %layer = arith.constant 1 : index
+  %n = tensor.dim %q, %c0 : tensor<?x6x5xf32>
+  %init = tensor.empty(%n) : tensor<?x6x5xf32>
+  %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x6x5xf32>, !ids, !ids, !ids)
+         cache(%k_cache, %v_cache at %layer : !cache) outs(%init : tensor<?x6x5xf32>)
+         {scale = 0.45 : f32, chunk = 7 : i64} -> tensor<?x6x5xf32>
+  return %o : tensor<?x6x5xf32>
+}
+
+func.func @softcap(%q: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]},
+                   %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
+                   %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
+                   %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+    -> (tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]}) {
+  %c0 = arith.constant 0 : index
+  %layer = arith.constant 1 : index
+  %n = tensor.dim %q, %c0 : tensor<?x3x5xf32>
+  %init = tensor.empty(%n) : tensor<?x3x5xf32>
+  %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x3x5xf32>, !ids, !ids, !ids)
+         cache(%k_cache, %v_cache at %layer : !cache) outs(%init : tensor<?x3x5xf32>)
+         {scale = 0.45 : f32, softcap = 3.0 : f32} -> tensor<?x3x5xf32>
+  return %o : tensor<?x3x5xf32>
+}
+
+func.func @sinks(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
+                 %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
+                 %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
+                 %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+    -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
+  %c0 = arith.constant 0 : index
+  %layer = arith.constant 1 : index
+  %sink = moe.load_parameter @sink : tensor<6xbf16>
+  %n = tensor.dim %q, %c0 : tensor<?x6x5xf32>
+  %init = tensor.empty(%n) : tensor<?x6x5xf32>
+  %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x6x5xf32>, !ids, !ids, !ids)
+         cache(%k_cache, %v_cache at %layer : !cache) sinks(%sink : tensor<6xbf16>) outs(%init : tensor<?x6x5xf32>)
+         {scale = 0.45 : f32, window = 40 : i64} -> tensor<?x6x5xf32>
+  return %o : tensor<?x6x5xf32>
+}
+
+// Keys are values, as in latent attention.
+func.func @shared(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
+                  %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
+                  %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+    -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
+  %c0 = arith.constant 0 : index
+  %layer = arith.constant 1 : index
+  %n = tensor.dim %q, %c0 : tensor<?x6x5xf32>
+  %init = tensor.empty(%n) : tensor<?x6x5xf32>
+  %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x6x5xf32>, !ids, !ids, !ids)
+         cache(%k_cache, %k_cache at %layer : !cache) outs(%init : tensor<?x6x5xf32>)
+         {scale = 0.45 : f32} -> tensor<?x6x5xf32>
+  return %o : tensor<?x6x5xf32>
 }

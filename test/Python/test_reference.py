@@ -69,9 +69,12 @@ def test_glu():
     np.testing.assert_allclose(R.glu(gate, up), [[0, 2 / (1 + np.exp(-1)), 0, 2000]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("window", [None, 3])
-def test_attention(window):
-    """A ragged batch over a cache computes what torch computes for each whole sequence."""
+SWITCHES = [{}, {"window": 3}, {"chunk": 4}, {"softcap": 1.5}, {"sinks": np.array([0.5, -1, 3, 0])}]
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=lambda switches: " ".join(switches) or "plain")
+def test_attention(switches):
+    """A ragged batch over a cache computes what transformers computes for each whole sequence."""
     torch = pytest.importorskip("torch")
     random = np.random.default_rng(0)
     heads, kv, width, scale = 4, 2, 6, 0.4
@@ -86,13 +89,30 @@ def test_attention(window):
     q, k, v = (np.concatenate(new[i::3]) for i in range(3))
     R.cache_update(k, cu, past, slot, k_cache, 1)
     R.cache_update(v, cu, past, slot, v_cache, 1)
-    result = R.attention(q, cu, past, slot, k_cache, v_cache, 1, scale, window)
-    for b, length in enumerate(lengths):
-        q, k, v = (torch.tensor(s).transpose(0, 1) for s in sequences[3 * b : 3 * b + 3])
-        distance = torch.arange(length)[:, None] - torch.arange(length)
-        mask = (distance >= 0) & (distance < (window or length))
-        whole = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask, scale=scale, enable_gqa=True)
-        np.testing.assert_allclose(result[cu[b] : cu[b + 1]], whole.transpose(0, 1)[past[b] :], rtol=1e-5, atol=1e-6)
+    result = R.attention(q, cu, past, slot, k_cache, v_cache, 1, scale, **switches)
+    for b in range(3):
+        q, k, v = (torch.tensor(s).transpose(0, 1)[None] for s in sequences[3 * b : 3 * b + 3])
+        whole = attention_of_transformers(q, k, v, scale, **switches)[0]
+        np.testing.assert_allclose(result[cu[b] : cu[b + 1]], whole[past[b] :], rtol=1e-5, atol=1e-6)
+
+
+def attention_of_transformers(q, k, v, scale, window=None, chunk=None, softcap=None, sinks=None):
+    """[1, heads, N, D] to [1, N, heads, D]: gpt-oss where there are sinks, and Gemma 2."""
+    import torch
+    from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward as gemma2
+    from transformers.models.gpt_oss.modeling_gpt_oss import eager_attention_forward as gpt_oss
+
+    i, j = torch.arange(q.shape[2])[:, None], torch.arange(q.shape[2])
+    seen = (j <= i) & (i - j < (window or INF))
+    if chunk:
+        seen &= i // chunk == j // chunk
+    module = torch.nn.Module()
+    module.num_key_value_groups = q.shape[1] // k.shape[1]
+    mask = torch.zeros(seen.shape).masked_fill(~seen, -INF)
+    if sinks is None:
+        return gemma2(module, q, k, v, mask, scaling=scale, softcap=softcap)[0]
+    module.sinks = torch.tensor(sinks)
+    return gpt_oss(module, q, k, v, mask, scaling=scale)[0]
 
 
 def test_pack_f32():

@@ -94,7 +94,7 @@ def CpuLowerAttentionPass : CpuLoweringPass<"moe-cpu-lower-attention"> {
   let description = [{
     Attention is one `scf.parallel` over key/value heads and runs of rows. An item walks blocks of 32 keys at absolute
     positions, ascending, with a running softmax for each of its queries; the query heads of a key/value head share
-    what is loaded of the caches. `moe.cache_update` copies rows, in parallel if there are many.
+    what is loaded of the caches, up to 16 of them. `moe.cache_update` copies rows, in parallel if there are many.
 
     Precondition: form *buffers*, functions with `moe.isa`. Postcondition: neither op. Scratch is `memref.alloca` in the
     parallel loop, of a static size.
@@ -103,7 +103,7 @@ def CpuLowerAttentionPass : CpuLoweringPass<"moe-cpu-lower-attention"> {
 
     Contract class R, and batch-invariant: a row's bits do not depend on the rows beside it nor on where a sequence is
     cut into calls. Nothing outside of what a row sees is loaded into its result, so that caches may hold anything there.
-    `math.exp` remains, of vectors.
+    `math.exp` and `math.tanh` remain, of vectors.
   }];
 }
 
@@ -180,18 +180,20 @@ def CpuLowerRoutePass : CpuLoweringPass<"moe-cpu-lower-route"> {
 // On loops
 //===----------------------------------------------------------------------===//
 
-def CpuExpandExpPass : Pass<"moe-cpu-expand-exp"> {
-  let summary = "compute math.exp of f32 with fused multiply-adds instead of calls";
+def CpuExpandMathPass : Pass<"moe-cpu-expand-math"> {
+  let summary = "compute math.exp and math.tanh of f32 with fused multiply-adds instead of calls";
   let description = [{
-    LLVM calls `expf` once per element of a vector. Here `math.exp` of an f32 or a vector of f32 becomes 20 vector
-    operations: reduction by multiples of ln 2, a polynomial of degree 6, and two factors that scale it.
+    LLVM calls `expf` or `tanhf` once per element of a vector. Here `math.exp` of an f32 or a vector of f32 becomes 20
+    vector operations: reduction by multiples of ln 2, a polynomial of degree 6, and two factors that scale it.
+    `math.tanh` becomes MLIR's approximation by a quotient of polynomials.
 
-    Postcondition: no `math.exp` of f32.
+    Postcondition: no `math.exp` and no `math.tanh` of f32.
 
-    Contract class E: within 1 unit in the last place, denormal results too; 0 below them; infinity above the largest
-    number; NaN of NaN. The same bits for a scalar and for vectors of any width.
+    Contract class E. `exp`: within 1 unit in the last place, denormal results too; 0 below them; infinity above the
+    largest number. `tanh`: within 5 units. NaN of NaN. The same bits for a scalar and for vectors of any width.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::vector::VectorDialect"];
 }
 
 def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {

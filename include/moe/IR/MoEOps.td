@@ -155,33 +155,46 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [AllTypesMatch<["kCache", "
   let description = [{
     Queries `[N,heads,D]` of all sequences, concatenated: sequence `b` owns rows `cu[b]..cu[b+1]`, its first row has
     position `past[b]`, its cache is `[layer, slot[b]]` of `k_cache`, `v_cache` `[L,slots,max_len,kv,D]`. Query head
-    `h` reads key/value head `h / (heads/kv)`. A row at position `p` sees the positions `j <= p` and, with a window
-    `w`, `j > p - w`: `o = sum_j softmax_j(scale * q.k_j) v_j`. Key blocks are walked in ascending order, aligned to
-    absolute positions, so chunked, whole and batched calls agree in bits.
+    `h` reads key/value head `h / (heads/kv)`. A row at position `p` sees the positions `j <= p`; with a `window` `w`,
+    those of them with `j > p - w`; with a `chunk` `c`, those with `j >= floor(p/c) * c`.
+
+    `o = sum_j w_j v_j` with `w_j = exp(s_j) / (exp(sink_h) + sum_j exp(s_j))`, `s_j = scale * q.k_j` over what the row
+    sees. A sink is one learned logit per query head without a value; without `sinks` there is no such term. With
+    `softcap` `a`, `s_j` is `a * tanh(scale * q.k_j / a)`. Key blocks are walked in ascending order, aligned to absolute
+    positions, so chunked, whole and batched calls agree in bits.
+
+    Both caches may be the same memref. Latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434) caches one
+    row for all heads, `[L,slots,max_len,1,kv_lora+rope]`: a query is multiplied with the key's half of the
+    up-projection before, the row is key and value at once, and of the result the first `kv_lora` channels are
+    multiplied with the value's half.
 
     linalg cannot express ragged rows over a cache: its ops refuse mixed tensor and memref operands.
 
     - `attention_c1`: static heads, kv and D; `heads` is a multiple of `kv`; D is equal for queries and caches.
     - `attention_c2`: queries and `outs` have the same shape.
-    - `attention_c3`: `scale` is finite and `window`, where given, at least 1.
+    - `attention_c3`: `scale` is finite; `softcap`, where given, is finite and more than 0; `window` and `chunk` are at
+      least 1.
+    - `attention_c4`: there are as many sinks as query heads.
 
     Lifespan: created by importers; lowered in the form *buffers*.
 
     ```mlir
     %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>)
-           cache(%k_cache, %v_cache at %l : memref<4x?x?x4x40xf32>)
-           outs(%init : tensor<?x4x40xf32>) {scale = 0.158 : f32} -> tensor<?x4x40xf32>
+           cache(%k_cache, %v_cache at %l : memref<4x?x?x4x40xf32>) sinks(%sinks : tensor<4xf32>)
+           outs(%init : tensor<?x4x40xf32>) {scale = 0.158 : f32, window = 128 : i64} -> tensor<?x4x40xf32>
     ```
   }];
   let arguments = (ins MoE_ShapedOf<[F32], [3]>:$q, MoE_ShapedOf<[I32], [1]>:$cu,
                    MoE_ShapedOf<[I32], [1]>:$past, MoE_ShapedOf<[I32], [1]>:$slot,
                    MemRefRankOf<[F32], [5]>:$kCache, MemRefRankOf<[F32], [5]>:$vCache,
-                   Index:$layer, MoE_ShapedOf<[F32], [3]>:$init,
-                   F32Attr:$scale, OptionalAttr<I64Attr>:$window);
+                   Index:$layer, Optional<MoE_ShapedOf<[F32, BF16], [1]>>:$sinks,
+                   MoE_ShapedOf<[F32], [3]>:$init, F32Attr:$scale, OptionalAttr<F32Attr>:$softcap,
+                   OptionalAttr<I64Attr>:$window, OptionalAttr<I64Attr>:$chunk);
   let results = (outs Optional<3DTensorOf<[F32]>>:$result);
   let assemblyFormat = [{
     `ins` `(` $q `,` $cu `,` $past `,` $slot `:` type($q) `,` type($cu) `,` type($past) `,` type($slot) `)`
     `cache` `(` $kCache `,` $vCache `at` $layer `:` type($kCache) `)`
+    (`sinks` `(` $sinks^ `:` type($sinks) `)`)?
     `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
   }];
   let hasVerifier = 1;

@@ -38,6 +38,9 @@ def attention(
     layer: int,
     scale: float,
     window: int | None = None,
+    chunk: int | None = None,
+    softcap: float | None = None,
+    sinks: np.ndarray | None = None,
 ) -> np.ndarray:
     """Causal softmax attention (arXiv:1706.03762), with heads in groups (arXiv:2305.13245).
 
@@ -54,6 +57,12 @@ def attention(
         What products of queries and keys are multiplied by.
     window : int or None
         Number of positions that a row sees, its own included; None is all up to its own.
+    chunk : int or None
+        A row sees no position before the last multiple of this that is not after its own (Llama 4's chunked attention).
+    softcap : float or None
+        Scores s become softcap * tanh(s / softcap), after the scale (Gemma 2, arXiv:2408.00118).
+    sinks : array [heads] or None
+        Logits that join each row's softmax and have no value (gpt-oss; arXiv:2309.17453 has the idea).
 
     Returns
     -------
@@ -63,12 +72,18 @@ def attention(
     result = np.empty(q.shape, np.float32)
     for b, at in enumerate(slot):
         for row in range(cu[b], cu[b + 1]):
-            end = past[b] + row - cu[b] + 1
-            begin = max(0, end - window) if window else 0
+            position = past[b] + row - cu[b]
+            end = position + 1
+            begin = max(end - window if window else 0, position // chunk * chunk if chunk else 0, 0)
             keys, values = (
                 np.repeat(cache[layer, at, begin:end].astype(np.float64), group, axis=1) for cache in (k_cache, v_cache)
             )
             scores = scale * np.einsum("hd,jhd->hj", q[row].astype(np.float64), keys)
+            if softcap:
+                scores = softcap * np.tanh(scores / softcap)
+            if sinks is not None:
+                scores = np.concatenate([scores, sinks[:, None].astype(np.float64)], axis=1)
             powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-            result[row] = np.einsum("hj,jhd->hd", powers / powers.sum(axis=1, keepdims=True), values)
+            weights = powers / powers.sum(axis=1, keepdims=True)
+            result[row] = np.einsum("hj,jhd->hd", weights[:, : len(keys)], values)
     return result

@@ -9,8 +9,15 @@ from moec import reference
 
 SLOTS, MAX_LEN = 4, 80
 SCALE = 0.45
-FUNCTIONS = {"grouped": (6, None), "window": (3, 4)}
-"""Heads and window."""
+FUNCTIONS = {
+    "grouped": (6, {}),
+    "window": (3, {"window": 4}),
+    "chunk": (6, {"chunk": 7}),
+    "softcap": (3, {"softcap": 3.0}),
+    "sinks": (6, {"window": 40}),
+    "shared": (6, {}),
+}
+"""Heads, and what the reference is told."""
 
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
@@ -25,22 +32,29 @@ def ragged(counts, past, slot):
 
 @pytest.fixture
 def attention(program):
-    """A program whose caches are full of NaN, so that reading what was not written shows."""
-    attention = program("attention")
+    """A program whose caches are full of NaN, so that reading what was not written shows. Its sinks are bf16."""
+    attention = program("attention", "bf16")
     attention.reserve(SLOTS, MAX_LEN, SLOTS * MAX_LEN)
     stale = np.full((SLOTS * MAX_LEN, 3, 5), np.nan, np.float32)
     attention.write(stale, stale, *ragged([MAX_LEN] * SLOTS, [0] * SLOTS, range(SLOTS)))
     return attention
 
 
-def check_attention(o, q, place, caches, window):
-    keys, values = caches
-    expected = reference.attention(q, *place, keys, values, 1, SCALE, window)
-    largest = reference.attention(q, *place, keys, np.abs(values), 1, SCALE, window)
-    # A score is a sum of 5 products and a scaling; its error counts twice in a quotient of exponentials. Then come
-    # sums over the positions.
+def check_attention(attention, name, q, place):
+    o = getattr(attention, name)(q, *place)
+    keys, values = attention.read()
+    switches = dict(FUNCTIONS[name][1])
+    if name == "sinks":
+        switches["sinks"] = attention.weights["sink"]
+    if name == "shared":
+        values = keys
+    expected = reference.attention(q, *place, keys, values, 1, SCALE, **switches)
+    largest = reference.attention(q, *place, keys, np.abs(values), 1, SCALE, **switches)
+    # A score is a sum of 5 products and a scaling, and where there is a cap, at most it with two roundings more and 5
+    # of tanh; its error counts twice in a quotient of exponentials. Then come sums over the positions.
     score = SCALE * 5 * np.abs(q).max(initial=0) * np.nanmax(np.abs(keys[1]), initial=0)
-    bound = (2 * 6 * score + 2 * (EXP + MAX_LEN)) * UNIT * largest
+    error = 6 * score + 7 * switches.get("softcap", 0)
+    bound = (2 * error + 2 * (EXP + MAX_LEN)) * UNIT * largest
     assert o.shape == q.shape
     assert (np.abs(o - expected) <= bound).all()
 
@@ -64,11 +78,9 @@ def test_write(attention):
     ids=["no sequence", "one token", "one sequence", "ragged", "long"],
 )
 def test_prompt(attention, name, counts, slot):
-    heads, window = FUNCTIONS[name]
     total, place = sum(counts), ragged(counts, [0] * len(counts), slot)
     attention.write(random_values(total, 3, 1), random_values(total, 3, 2), *place)
-    q = random_values(total, heads, 3)
-    check_attention(getattr(attention, name)(q, *place), q, place, attention.read(), window)
+    check_attention(attention, name, random_values(total, FUNCTIONS[name][0], 3), place)
 
 
 @every_function
@@ -93,8 +105,6 @@ def test_whole_alone_and_in_chunks(attention, name):
 @every_function
 def test_large_scores(attention, name):
     """Scores whose exponentials leave f32: the largest one wins."""
-    heads, window = FUNCTIONS[name]
     place = ragged([9], [0], [0])
     attention.write(40 * random_values(9, 3, 1), random_values(9, 3, 2), *place)
-    q = 40 * random_values(9, heads, 3)
-    check_attention(getattr(attention, name)(q, *place), q, place, attention.read(), window)
+    check_attention(attention, name, 40 * random_values(9, FUNCTIONS[name][0], 3), place)

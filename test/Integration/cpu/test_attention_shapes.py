@@ -4,6 +4,7 @@ calls, what shares a call, threads, and what lies in unused parts of the caches 
 
 import functools
 import subprocess
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ _TEXT = """
 !q = tensor<?x{heads}x{size}xf32>
 !rows = tensor<?x{kv}x{size}xf32>
 !cache = memref<{layers}x?x?x{kv}x{size}xf32>
+!sinks = tensor<{heads}xf32>
 
 func.func @attend(
     %q: !q {{moe.dims = ["N", {heads}, {size}]}},
     %k: !rows {{moe.dims = ["N", {kv}, {size}]}}, %v: !rows {{moe.dims = ["N", {kv}, {size}]}},
     %cu: !ids {{moe.dims = ["B+1"]}}, %past: !ids {{moe.dims = ["B"]}}, %slot: !ids {{moe.dims = ["B"]}},
+    %sinks: !sinks {{moe.dims = [{heads}]}},
     %k_cache: !cache {{moe.name = "k_cache", moe.dims = [{layers}, "slots", "max_len", {kv}, {size}], moe.state}},
     %v_cache: !cache {{moe.name = "v_cache", moe.dims = [{layers}, "slots", "max_len", {kv}, {size}], moe.state}})
     -> (!q {{moe.dims = ["N", {heads}, {size}]}}) {{
@@ -33,22 +36,63 @@ func.func @attend(
   %n = tensor.dim %q, %c0 : !q
   %init = tensor.empty(%n) : !q
   %o = moe.attention ins(%q, %cu, %past, %slot : !q, !ids, !ids, !ids)
-         cache(%k_cache, %v_cache at %layer : !cache) outs(%init : !q)
-         {{scale = {scale} : f32{window}}} -> !q
+         cache(%k_cache, %v_cache at %layer : !cache) {sinks} outs(%init : !q)
+         {{scale = {scale} : f32{switches}}} -> !q
   return %o : !q
 }}
 """
 
+
+@dataclass(frozen=True)
+class Shape:
+    """What the compiled program is made for."""
+
+    heads: int
+    kv: int
+    size: int
+    window: int | None = None
+    chunk: int | None = None
+    softcap: float | None = None
+    sinks: bool = False
+
+    def __str__(self):
+        switches = [name for name in ("window", "chunk", "softcap", "sinks") if getattr(self, name)]
+        return "-".join([f"{self.heads}x{self.size}by{self.kv}", *switches])
+
+    def text(self):
+        switches = {"window": "i64", "chunk": "i64", "softcap": "f32"}
+        given = {name: type for name, type in switches.items() if getattr(self, name)}
+        return _TEXT.format(
+            heads=self.heads,
+            kv=self.kv,
+            size=self.size,
+            scale=float(self.size**-0.5),
+            layers=_LAYERS,
+            layer=_LAYER,
+            sinks="sinks(%sinks : !sinks)" if self.sinks else "",
+            switches="".join(f", {name} = {getattr(self, name)} : {type}" for name, type in given.items()),
+        )
+
+    def sink_values(self):
+        return np.linspace(-1, 3, self.heads, dtype=np.float32)
+
+
 _SHAPES = [
-    # heads, kv, size, window
-    (4, 4, 8, None),
-    (4, 2, 24, None),
-    (6, 1, 40, None),
-    (4, 2, 128, None),
-    (2, 2, 7, None),
-    (4, 4, 128, 20),
-    (6, 1, 24, 33),
-    (4, 2, 40, 1),
+    Shape(4, 4, 8),
+    Shape(4, 2, 24),
+    Shape(6, 1, 40),
+    Shape(4, 2, 128),
+    Shape(2, 2, 7),
+    Shape(23, 1, 9),
+    Shape(72, 2, 16),
+    Shape(4, 4, 128, window=20),
+    Shape(6, 1, 24, window=33),
+    Shape(4, 2, 40, window=1),
+    Shape(4, 2, 24, chunk=37),
+    Shape(2, 2, 8, chunk=1),
+    Shape(4, 4, 16, softcap=2.0),
+    Shape(6, 2, 24, sinks=True),
+    Shape(18, 1, 33, window=50, chunk=32, softcap=1.5, sinks=True),
 ]
 
 
@@ -60,18 +104,10 @@ def shape(request):
 @pytest.fixture(scope="module")
 def attend(shape, isa, tmp_path_factory):
     """Calls the compiled program on some threads. The caches are filled with NaN before, unless `fresh` is false."""
-    heads, kv, size, window = shape
     package = tmp_path_factory.mktemp("attention") / "p.moe"
-    text = _TEXT.format(
-        heads=heads,
-        kv=kv,
-        size=size,
-        scale=float(size**-0.5),
-        layers=_LAYERS,
-        layer=_LAYER,
-        window="" if window is None else f", window = {window} : i64",
-    )
-    subprocess.run([find_tool("moe-compile"), "-", f"--isa={isa}", "-o", package], input=text, text=True, check=True)
+    command = [find_tool("moe-compile"), "-", f"--isa={isa}", "-o", package]
+    subprocess.run(command, input=shape.text(), text=True, check=True)
+    sinks = shape.sink_values()
 
     @functools.lru_cache(maxsize=None)
     def model(threads):
@@ -82,17 +118,18 @@ def attend(shape, isa, tmp_path_factory):
     def call(q, k, v, cu, past, slot, threads=1, fresh=True):
         if fresh:
             count = _SLOTS * _MAX_LEN
-            stale = np.full((count, kv, size), np.nan, np.float32)
+            stale = np.full((count, shape.kv, shape.size), np.nan, np.float32)
             every = np.arange(_SLOTS)
             model(threads).attend(
-                np.zeros((count, heads, size), np.float32),
+                np.zeros((count, shape.heads, shape.size), np.float32),
                 stale,
                 stale,
                 np.arange(_SLOTS + 1) * _MAX_LEN,
                 0 * every,
                 every,
+                sinks,
             )
-        return model(threads).attend(q, k, v, cu, past, slot)
+        return model(threads).attend(q, k, v, cu, past, slot, sinks)
 
     return call
 
@@ -101,10 +138,11 @@ class Sequence:
     """Random queries, keys and values of one sequence."""
 
     def __init__(self, shape, length, seed):
-        heads, kv, size, self.window = shape
+        self.shape = shape
         random = np.random.default_rng(seed)
         draw = functools.partial(random.standard_normal, dtype=np.float32)
-        self.q, self.k, self.v = 3 * draw((length, heads, size)), draw((length, kv, size)), draw((length, kv, size))
+        rows = length, shape.kv, shape.size
+        self.q, self.k, self.v = 3 * draw((length, shape.heads, shape.size)), draw(rows), draw(rows)
 
     def __len__(self):
         return len(self.q)
@@ -119,10 +157,18 @@ class Sequence:
         k, v = (np.repeat(x.astype(np.float64), group, axis=1) for x in (self.k, self.v))
         scores = np.einsum("ihd,jhd->hij", self.q.astype(np.float64), k) * np.float32(size**-0.5)
         i, j = np.mgrid[:length, :length]
-        seen = (j <= i) if self.window is None else (j <= i) & (j > i - self.window)
+        seen = j <= i
+        if self.shape.window:
+            seen &= j > i - self.shape.window
+        if self.shape.chunk:
+            seen &= j // self.shape.chunk == i // self.shape.chunk
+        if self.shape.softcap:
+            scores = self.shape.softcap * np.tanh(scores / self.shape.softcap)
         scores = np.where(seen, scores, -np.inf)
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        weights /= weights.sum(axis=-1, keepdims=True)
+        sinks = self.shape.sink_values() if self.shape.sinks else np.full(heads, -np.inf)
+        largest = np.maximum(scores.max(axis=-1), sinks[:, None])[..., None]
+        weights = np.exp(scores - largest)
+        weights /= weights.sum(axis=-1, keepdims=True) + np.exp(sinks[:, None, None] - largest)
         return np.einsum("hij,jhd->ihd", weights, v)
 
 
@@ -189,18 +235,22 @@ def test_later_tokens_do_not_reach_back(attend, shape, bad):
 
 def test_infinite_scores(attend, shape):
     """Positions with a score of -inf have no weight, even where they are all that a block has."""
-    sequence, window = Sequence(shape, 70, seed=5), shape[-1]
+    if shape.softcap:
+        pytest.skip("a cap makes every score finite")
+    sequence = Sequence(shape, 70, seed=5)
     sequence.q[:] = abs(sequence.q)
     sequence.k[:35] = -np.inf
     result = whole(attend, sequence)
-    assert np.isnan(result[:35]).all()
+    if shape.sinks:
+        assert not result[:35].any()
+    else:
+        assert np.isnan(result[:35]).all()
     sequence.k[:35] = -1e30
     np.testing.assert_array_equal(result[35:], whole(attend, sequence)[35:])
-    assert window == 1 or np.isfinite(result[35:]).all()
+    assert np.isfinite(result[35:]).all()
 
 
 def test_no_rows(attend, shape):
-    heads, kv, size, _ = shape
-    q, k = np.zeros((0, heads, size), np.float32), np.zeros((0, kv, size), np.float32)
-    assert attend(q, k, k, [0, 0, 0], [0, 4], [1, 0]).shape == (0, heads, size)
-    assert attend(q, k, k, [0], np.zeros(0, np.int32), np.zeros(0, np.int32)).shape == (0, heads, size)
+    q, k = (np.zeros((0, heads, shape.size), np.float32) for heads in (shape.heads, shape.kv))
+    assert attend(q, k, k, [0, 0, 0], [0, 4], [1, 0]).shape == q.shape
+    assert attend(q, k, k, [0], np.zeros(0, np.int32), np.zeros(0, np.int32)).shape == q.shape

@@ -1,4 +1,4 @@
-//===- CpuExpandExp.cpp - math.exp becomes arithmetic on registers --------===//
+//===- CpuExpandMath.cpp - exp and tanh become arithmetic on registers ----===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -10,22 +10,26 @@
 // sum, from where shifts bring its halves to the exponents' places of two
 // factors. Where 2^n would leave even their range, selects take over.
 //
+// tanh(x) is MLIR's own quotient of two polynomials.
+//
 //===----------------------------------------------------------------------===//
 
 #include "moe/CPU/Passes.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
 #include <limits>
 
 namespace mlir::moe {
-#define GEN_PASS_DEF_CPUEXPANDEXPPASS
+#define GEN_PASS_DEF_CPUEXPANDMATHPASS
 #include "moe/CPU/Passes.h.inc"
 } // namespace mlir::moe
 
-#define DEBUG_TYPE "moe-cpu-expand-exp"
+#define DEBUG_TYPE "moe-cpu-expand-math"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -115,11 +119,12 @@ struct ExpandExp final : OpRewritePattern<math::ExpOp> {
   }
 };
 
-struct CpuExpandExpPass final
-    : moe::impl::CpuExpandExpPassBase<CpuExpandExpPass> {
+struct CpuExpandMathPass final
+    : moe::impl::CpuExpandMathPassBase<CpuExpandMathPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<ExpandExp>(&getContext());
+    populatePolynomialApproximateTanhPattern(patterns);
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };

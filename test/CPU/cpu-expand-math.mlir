@@ -1,4 +1,4 @@
-// RUN: moe-opt %s --moe-cpu-expand-exp | FileCheck %s
+// RUN: moe-opt %s --moe-cpu-expand-math | FileCheck %s
 
 // CHECK-LABEL: func @vector(
 // CHECK-SAME:    %[[X:.*]]: vector<16xf32>
@@ -38,4 +38,15 @@ func.func @other_type(%x: f64) -> f64 {
   // CHECK: math.exp
   %y = math.exp %x : f64
   return %y : f64
+}
+
+// A quotient of polynomials.
+// CHECK-LABEL: func @tanh(
+func.func @tanh(%x: vector<32xf32>) -> vector<32xf32> {
+  // CHECK-NOT: math.tanh
+  // CHECK:     math.fma
+  // CHECK:     %[[TANH:.*]] = arith.divf
+  // CHECK:     arith.select %{{.*}}, %{{.*}}, %[[TANH]]
+  %y = math.tanh %x : vector<32xf32>
+  return %y : vector<32xf32>
 }
