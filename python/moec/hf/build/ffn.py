@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from moec.hf.build.scalar import sigmoid, softcap
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.spec import Dense, Glu, Network, Router, Shared, Sparse
 from moec.mlir.ops import each, elementwise, empty, flattened, size
+from moec.mlir.scalar import sigmoid, softcap
 from moec.mlir.text import Body, Shaped, Value, float_literal, types
 
 
