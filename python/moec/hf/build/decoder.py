@@ -14,14 +14,14 @@ from moec.hf.build.ffn import network
 from moec.hf.build.latent import attend_latent
 from moec.hf.build.module import module_text
 from moec.hf.build.norm import normalize
-from moec.hf.build.ops import add_to, each, gather_rows, loop, size
 from moec.hf.build.rope import positions, tables
-from moec.hf.build.scalar import softcap
 from moec.hf.build.scope import Scope
-from moec.hf.build.text import Argument, Body, Shaped, Value, names, types
 from moec.hf.parameters import kind_names, of_kind
 from moec.hf.spec import Latent, Layer, Spec
 from moec.hf.weights import Parameter
+from moec.mlir.ops import add_to, each, gather_rows, loop, size
+from moec.mlir.scalar import softcap
+from moec.mlir.text import Argument, Body, Shaped, Value, names, types
 
 _INDICES = Shaped((None,), "i32")
 
@@ -62,7 +62,7 @@ def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> 
     x = add_to(body, "x", x, norm("attn_post_norm", y), layer.residual)
     y = network(scope, normed if layer.parallel else norm("ffn_norm", x), layer.ffn)
     x = add_to(body, "x", x, norm("ffn_post_norm", y), layer.residual)
-    return body.function(name, Argument("x", stream), x, private=True)
+    return body.function(name, [(Argument("x", stream), x)], private=True)
 
 
 def _forward(spec: Spec, parameters: list[Parameter]) -> str:
@@ -91,7 +91,7 @@ def _forward(spec: Spec, parameters: list[Parameter]) -> str:
     x = gather_rows(body, "last", x, wanted, scope.rows)
     x = normalize(scope, "normed", x, "norm", spec.norm)
     logits = _logits(spec, scope, x, embedding)
-    return body.function("forward", Argument("logits", logits.type, ("R", spec.vocab)), logits)
+    return body.function("forward", [(Argument("logits", logits.type, ("R", spec.vocab)), logits)])
 
 
 def _logits(spec: Spec, scope: Scope, x: Value, embedding: Value) -> Value:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from moec.hf.build.attention import Sequences, read, update
 from moec.hf.build.norm import normalize
-from moec.hf.build.ops import cut, elementwise, empty, merge_heads, split_heads, write
 from moec.hf.build.rope import rotate
 from moec.hf.build.scope import Scope, grouped_matmul
-from moec.hf.build.text import Shaped, Value, float_literal
 from moec.hf.spec import Latent, Norm
+from moec.mlir.ops import cut, elementwise, empty, merge_heads, split_heads, write
+from moec.mlir.text import Shaped, Value, float_literal
 
 
 def attend_latent(scope: Scope, x: Value, latent: Latent, sequences: Sequences) -> Value:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from moec.hf.build.ops import cut, elementwise, empty, flattened, write
 from moec.hf.build.scope import Scope
-from moec.hf.build.text import Shaped, Value
+from moec.mlir.ops import cut, elementwise, empty, flattened, write
+from moec.mlir.text import Shaped, Value
 
 
 def mix(scope: Scope, logits: Value, top_k: int, distance: float) -> tuple[Value, Value]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Union
 
-from moec.hf.build.text import Body, Shaped, Value, names, types
+from moec.mlir.text import Body, Shaped, Value, names, types
 
 Operand = tuple[Value, str]
 """A tensor and the letters of the dimensions it is indexed by, e.g. ``(x, "nd")``."""
@@ -121,7 +121,7 @@ def write(
     sizes: Sequence[Place],
     scalar: Callable[..., Value] = lambda e: e,
 ) -> Value:
-    """A tensor with elements in one place that are computed from those of `ins`, by default copied from the only one."""
+    """A tensor with elements in one place that are computed from those of `ins`, by default copies of the only one."""
     tensor, letters = out
     part = cut(body, "part", tensor, starts, sizes)
     part = elementwise(body, hint, ins, (part, letters), scalar)
