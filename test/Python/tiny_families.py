@@ -65,7 +65,9 @@ FAMILIES = {
         | {"rope_parameters": _YARN, "tie_word_embeddings": True},
     ),
     "axk1": (
-        _tiny("axk1", _EXPERTS, **_ROUTED, **_LATENT | {"q_lora_rank": 13}, n_group=1, topk_group=1),
+        _tiny(
+            "axk1", _EXPERTS, num_key_value_heads=6, **_ROUTED, **_LATENT | {"q_lora_rank": 13}, n_group=1, topk_group=1
+        ),
         {"attention_bias": True, "first_k_dense_replace": 2, "n_shared_experts": 1, "rope_parameters": _SCALED}
         | {"rope_interleave": False}
         | _GROUPED,
@@ -76,13 +78,22 @@ FAMILIES = {
         | {"num_shared_experts": 2, "prefix_dense_intermediate_size": 31, "rms_norm_eps": 1e-5},
     ),
     "deepseek_v2": (
-        _tiny("deepseek_v2", _EXPERTS, **_ROUTED, **_LATENT),
+        _tiny("deepseek_v2", _EXPERTS, num_key_value_heads=6, **_ROUTED, **_LATENT),
         {"attention_bias": True, "first_k_dense_replace": 1, "n_group": 4, "topk_group": 2, "n_shared_experts": 1}
         | {"q_lora_rank": 13, "rope_parameters": _SCALED, "topk_method": "group_limited_greedy"}
         | {"routed_scaling_factor": 2.5},
     ),
     "deepseek_v3": (
-        _tiny("deepseek_v3", _EXPERTS, **_ROUTED, **_LATENT, n_group=1, topk_group=1, first_k_dense_replace=1),
+        _tiny(
+            "deepseek_v3",
+            _EXPERTS,
+            num_key_value_heads=6,
+            **_ROUTED,
+            **_LATENT,
+            n_group=1,
+            topk_group=1,
+            first_k_dense_replace=1,
+        ),
         {"attention_bias": True, "first_k_dense_replace": 2, "n_shared_experts": 1, "rope_parameters": _SCALED}
         | {"q_lora_rank": 13, "rope_interleave": False}
         | _GROUPED,
@@ -121,7 +132,7 @@ FAMILIES = {
         | _GROUPED,
     ),
     "glm4_moe_lite": (
-        _tiny("glm4_moe_lite", _EXPERTS, **_ROUTED, **_LATENT),
+        _tiny("glm4_moe_lite", _EXPERTS, num_key_value_heads=6, **_ROUTED, **_LATENT),
         {"attention_bias": True, "mlp_layer_types": ["sparse", "dense", "sparse"], "n_shared_experts": 1}
         | {"q_lora_rank": 13, "rope_interleave": False, "rope_parameters": _SCALED}
         | _GROUPED,
@@ -167,7 +178,7 @@ FAMILIES = {
         {"rope_parameters": _LINEAR | {"partial_rotary_factor": 0.6}, "tie_word_embeddings": True},
     ),
     "phimoe": (
-        _tiny("phimoe", "num_experts moe_intermediate_size num_experts_per_tok", num_local_experts=7),
+        _tiny("phimoe", "num_experts moe_intermediate_size", num_local_experts=7, num_experts_per_tok=2),
         {"attention_bias": True, "lm_head_bias": True, "router_jitter_noise": 0.2, "sliding_window": 5}
         | {"tie_word_embeddings": True}
         | {"rope_parameters": _LONG},
@@ -180,7 +191,7 @@ FAMILIES = {
     "solar_open": (
         _tiny("solar_open", "num_experts intermediate_size", **_ROUTED, head_dim=10),
         {"attention_bias": True, "n_shared_experts": 1, "tie_word_embeddings": True}
-        | {"rope_parameters": _LINEAR | {"partial_rotary_factor": 0.6}}
+        | {"rope_parameters": _LINEAR}
         | _GROUPED,
     ),
 }

@@ -66,13 +66,16 @@ def read_latent(config: Config, theta: float = 1e4, interleaved: bool | None = N
     interleaved : bool or None
         As in `Rope`; None is what ``rope_interleave`` says.
     """
-    config.ignore("num_key_value_heads", "head_dim", "qk_head_dim")  # say nothing that other keys do not
+    heads = config.integer("num_attention_heads")
+    config.only("num_key_value_heads", heads)
     nope_dim, rope_dim = config.integer("qk_nope_head_dim"), config.integer("qk_rope_head_dim")
+    config.only("qk_head_dim", nope_dim + rope_dim)
+    config.ignore("head_dim")  # one of these, which one depends on the version of transformers
     if interleaved is None:
         interleaved = config.flag("rope_interleave", True)
     rope = read_rope(config, rope_dim, config.integer("max_position_embeddings"), theta, None, interleaved)
     return Latent(
-        heads=config.integer("num_attention_heads"),
+        heads=heads,
         q_rank=config.integer("q_lora_rank", None),
         rank=config.integer("kv_lora_rank"),
         nope_dim=nope_dim,
