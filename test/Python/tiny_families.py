@@ -85,6 +85,11 @@ FAMILIES = {
         | {"rope_parameters": _LINEAR | {"partial_rotary_factor": 0.75}}
         | _GROUPED,
     ),
+    "gpt_oss": (
+        _tiny("gpt_oss", "num_experts moe_intermediate_size", num_local_experts=7, head_dim=10, sliding_window=5)
+        | {"rope_parameters": _YARN | {"truncate": False}},
+        {"attention_bias": False, "layer_types": _TYPES[1:] + _TYPES[:1], "tie_word_embeddings": True},
+    ),
     "granitemoe": (
         _tiny("granitemoe", "num_experts moe_intermediate_size", num_local_experts=7),
         {"attention_bias": True, "rope_parameters": _LINEAR, "tie_word_embeddings": True} | _GRANITE,
@@ -108,6 +113,14 @@ FAMILIES = {
         {"attention_bias": True, "gating": "per-element", "layer_types": _TYPES, "moe_routed_scaling_factor": 2.5}
         | {"mlp_layer_types": ["sparse", "dense", "sparse"], "num_attention_heads_per_layer": [6, 3, 6]}
         | {"moe_router_logit_softcapping": 1.5},
+    ),
+    "llama4_text": (
+        _tiny("llama4_text", "num_experts moe_intermediate_size", num_local_experts=7, head_dim=10)
+        | {"num_experts_per_tok": 1, "no_rope_layer_interval": 2, "attention_chunk_size": 6, "floor_scale": 4},
+        {"attention_bias": True, "intermediate_size_mlp": 31, "interleave_moe_layer_step": 2, "num_hidden_layers": 4}
+        | {"num_experts_per_tok": 2, "use_qk_norm": False, "attn_temperature_tuning": False}
+        | {"layer_types": ["chunked_attention", "chunked_attention", "full_attention", "chunked_attention"]}
+        | {"rope_parameters": _LINEAR, "tie_word_embeddings": True},
     ),
     "mellum": (
         _tiny("mellum", head_dim=10),

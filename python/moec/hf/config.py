@@ -116,9 +116,9 @@ class Config:
             self.refuse(key, "a string")
         return value
 
-    def integers(self, key: str) -> tuple[int, ...]:
-        """A list of integers from 0, or one that stands for a list of one; absent is the empty list."""
-        value = self._read(key, ())
+    def integers(self, key: str, default: Sequence[int] = ()) -> tuple[int, ...]:
+        """A list of integers from 0, or one that stands for a list of one."""
+        value = self._read(key, default)
         values = value if isinstance(value, (list, tuple)) else [value]
         if not all(_is_integer(v) and v >= 0 for v in values):
             self.refuse(key, "integers of at least 0")

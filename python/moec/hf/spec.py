@@ -52,6 +52,14 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class Temperature:
+    """Queries that grow with their position p (arXiv:2501.19399): times 1 + scale log(1 + floor((p + 1) / period))."""
+
+    scale: float
+    period: int
+
+
+@dataclass(frozen=True)
 class Attention:
     """Grouped-query attention: query head h reads key and value head h / (heads / kv_heads).
 
@@ -62,7 +70,8 @@ class Attention:
     biases : str
         Those of the projections q, k, v, o that add one.
     qk_norm : str or None
-        What the RMS norms of query and key span: a ``"head"``, the whole ``"projection"``, or None.
+        What the RMS norms of query and key span: a ``"head"``, a ``"plain head"`` without a weight, the whole
+        ``"projection"``, or None.
     norm_after_rope : bool
         Whether these norms follow the rotation.
     clip : float or None
@@ -81,6 +90,7 @@ class Attention:
         ``"sigmoid"`` or ``"softplus"`` of another projection of the input, by which attended values are multiplied.
     gate_per_head : bool
         Whether the gate has one value for each head; else one for each channel.
+    temperature : Temperature or None
     """
 
     heads: int
@@ -98,6 +108,7 @@ class Attention:
     sinks: bool = False
     gate: str | None = None
     gate_per_head: bool = False
+    temperature: Temperature | None = None
 
 
 @dataclass(frozen=True)
@@ -220,6 +231,10 @@ class Sparse:
     ----------
     intermediate : int
         Width of one expert.
+    bias : bool
+        Whether the three projections of each expert add one.
+    weigh_input : bool
+        Whether an expert's input is multiplied by its weight; else its result.
     """
 
     intermediate: int
@@ -228,6 +243,8 @@ class Sparse:
     router: Router = Router()
     glu: Glu = Glu()
     shared: Shared | None = None
+    bias: bool = False
+    weigh_input: bool = False
 
 
 Network = Union[Dense, Sparse]
