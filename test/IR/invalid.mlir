@@ -2,38 +2,6 @@
 
 // One case for each label of a constraint where ops are defined, named after it.
 
-func.func @select_c1(%key: tensor<?x16xf32>) {
-  // expected-error @below {{'moe.select' op expected between 1 and 16 experts per token, got 17}}
-  %idx = moe.select %key top 17 : tensor<?x16xf32>
-  return
-}
-
-// -----
-
-func.func @select_c1_experts(%key: tensor<?x?xf32>) {
-  // expected-error @below {{'moe.select' op expected a static number of experts, got 'tensor<?x?xf32>'}}
-  %idx = moe.select %key top 4 : tensor<?x?xf32>
-  return
-}
-
-// -----
-
-func.func @weigh_c1(%s: tensor<3x16xf32>, %idx: tensor<5x4xi32>) {
-  // expected-error @below {{'moe.weigh' op expected indices for 3 tokens, got 5}}
-  %w = moe.weigh %s at %idx : tensor<3x16xf32>, tensor<5x4xi32>
-  return
-}
-
-// -----
-
-func.func @assign_c1(%idx: tensor<?x4xi32>) {
-  // expected-error @below {{'moe.assign' op expected at least 1 expert, got 0}}
-  %row, %perm, %offsets = moe.assign %idx into 0 : tensor<?x4xi32>
-  return
-}
-
-// -----
-
 func.func @dispatch_c1(%x: tensor<?x160xf32>, %perm: tensor<?xi32>) {
   // expected-error @below {{'moe.dispatch' op expected at least 1 expert per token, got 0}}
   %xs = moe.dispatch %x by %perm top 0 : tensor<?x160xf32>, tensor<?xi32>
@@ -100,22 +68,6 @@ func.func @grouped_matmul_c4(%xs: tensor<3x160xf32>, %w: tensor<96x160xf32>, %in
 func.func @grouped_matmul_c5(%xs: memref<?x160xf32>, %w: memref<96x160xf32>, %init: memref<?x96xf32>) {
   // expected-error @below {{'moe.grouped_matmul' op expected packed weights of shape [3,160,32], got [96,160]}}
   moe.grouped_matmul packed ins(%xs, %w : memref<?x160xf32>, memref<96x160xf32>) outs(%init : memref<?x96xf32>)
-  return
-}
-
-// -----
-
-func.func @route_c1(%logits: memref<?x2xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>) {
-  // expected-error @below {{'moe.route' op expected between 1 and 2 experts per token, got 4}}
-  moe.route softmax ins(%logits : memref<?x2xf32>) outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
-  return
-}
-
-// -----
-
-func.func @route_c2(%logits: memref<3x16xf32>, %idx: memref<5x4xi32>, %w: memref<3x4xf32>) {
-  // expected-error @below {{'moe.route' op expected indices and weights of shape [3,4], got [5,4] and [3,4]}}
-  moe.route softmax ins(%logits : memref<3x16xf32>) outs(%idx, %w : memref<5x4xi32>, memref<3x4xf32>)
   return
 }
 
@@ -303,102 +255,6 @@ func.func @panel_matmul_c3(%rows: memref<160x4xf32>, %panels: memref<1x160x32xf3
 
 // -----
 
-func.func @score_c1(%l: tensor<?x16xf32>) {
-  // expected-error @below {{'moe.score' op expected softmax over tokens, got sigmoid}}
-  %s = moe.score sigmoid %l over_tokens : tensor<?x16xf32>
-  return
-}
-
-// -----
-
-func.func @score_c1_groups(%l: tensor<?x16xf32>, %cu: tensor<?xi32>) {
-  // expected-error @below {{'moe.score' op expected groups of tokens with over_tokens only}}
-  %s = moe.score softmax %l of(%cu : tensor<?xi32>) : tensor<?x16xf32>
-  return
-}
-
-// -----
-
-func.func @select_c2(%key: tensor<?x16xf32>, %b: tensor<15xf32>) {
-  // expected-error @below {{'moe.select' op expected a bias for 16 experts, got 15}}
-  %idx = moe.select %key top 4 bias(%b : tensor<15xf32>) : tensor<?x16xf32>
-  return
-}
-
-// -----
-
-func.func @select_c3(%key: tensor<?x16xf32>) {
-  // expected-error @below {{'moe.select' op expected a number of groups that divides 16 experts, got 3}}
-  %idx = moe.select %key top 4 groups <3 keep 2 by 1 fill zero> : tensor<?x16xf32>
-  return
-}
-
-// -----
-
-func.func @select_c3_keep(%key: tensor<?x16xf32>) {
-  // expected-error @below {{'moe.select' op expected between 1 and 4 groups to keep, got 5}}
-  %idx = moe.select %key top 4 groups <4 keep 5 by 1 fill zero> : tensor<?x16xf32>
-  return
-}
-
-// -----
-
-func.func @select_c3_terms(%key: tensor<?x16xf32>) {
-  // expected-error @below {{'moe.select' op expected between 1 and 4 keys in a group's score, got 5}}
-  %idx = moe.select %key top 4 groups <4 keep 2 by 5 fill zero> : tensor<?x16xf32>
-  return
-}
-
-// -----
-
-func.func @weigh_c2(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>) {
-  // expected-error @below {{'moe.weigh' op expected plus or at_least, got both}}
-  %w = moe.weigh %s at %idx norm sum plus 1.0 at_least 1.0 : tensor<?x16xf32>, tensor<?x4xi32>
-  return
-}
-
-// -----
-
-func.func @weigh_c2_norm(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>) {
-  // expected-error @below {{'moe.weigh' op expected a norm with at_least}}
-  %w = moe.weigh %s at %idx at_least 1.0 : tensor<?x16xf32>, tensor<?x4xi32>
-  return
-}
-
-// -----
-
-func.func @limit_c1(%idx: tensor<?x4xi32>) {
-  // expected-error @below {{'moe.limit' op expected at least 1 expert, got 0}}
-  %kept = moe.limit %idx into 0 capacity <3> : tensor<?x4xi32>
-  return
-}
-
-// -----
-
-func.func @limit_c2(%idx: tensor<?x4xi32>, %p: tensor<?x2xf32>) {
-  // expected-error @below {{'moe.limit' op expected priorities of shape [?,4], got [?,2]}}
-  %kept = moe.limit %idx into 16 capacity <3> by(%p : tensor<?x2xf32>) : tensor<?x4xi32>
-  return
-}
-
-// -----
-
-func.func @limit_c3(%idx: tensor<?x4xi32>) {
-  // expected-error @below {{'moe.limit' op expected a capacity of at least 1, got #moe.capacity<0>}}
-  %kept = moe.limit %idx into 16 capacity <0> : tensor<?x4xi32>
-  return
-}
-
-// -----
-
-func.func @limit_c3_factor(%idx: tensor<?x4xi32>) {
-  // expected-error @below {{'moe.limit' op expected a capacity of at least 1, got #moe.capacity<0.000000e+00 floor>}}
-  %kept = moe.limit %idx into 16 capacity <0.0 floor> : tensor<?x4xi32>
-  return
-}
-
-// -----
-
 func.func @group_add_c1(%ys: tensor<?x96xf32>, %b: tensor<16x95xf32>, %o: tensor<17xi32>) {
   // expected-error @below {{'moe.group_add' op expected a static bias [E,96] and E+1 offsets, got [16,95] and 17}}
   %z = moe.group_add %ys, %b by %o : tensor<?x96xf32>, tensor<16x95xf32>, tensor<17xi32>
@@ -502,45 +358,5 @@ func.func @soft_combine_c1(%ys: tensor<5x8xf32>, %c: tensor<?x4xf32>) {
 func.func @soft_combine_c1_slots(%ys: tensor<5x8xf32>, %c: tensor<?x?xf32>) {
   // expected-error @below {{'moe.soft_combine' op expected a static number of slots, got 'tensor<?x?xf32>'}}
   %y = moe.soft_combine %ys, %c : tensor<5x8xf32>, tensor<?x?xf32>
-  return
-}
-
-// -----
-
-func.func @aux_loss_c1(%s: tensor<?x16xf32>) {
-  // expected-error @below {{'moe.aux_loss' op expected indices with balance}}
-  %l = moe.aux_loss balance %s : tensor<?x16xf32>
-  return
-}
-
-// -----
-
-func.func @aux_loss_c1_groups(%s: tensor<?x16xf32>, %cu: tensor<?xi32>) {
-  // expected-error @below {{'moe.aux_loss' op expected no groups with z}}
-  %l = moe.aux_loss z %s of(%cu : tensor<?xi32>) : tensor<?x16xf32>
-  return
-}
-
-// -----
-
-func.func @aux_loss_c2(%s: tensor<3x16xf32>, %idx: tensor<5x4xi32>) {
-  // expected-error @below {{'moe.aux_loss' op expected indices for 3 tokens, got 5}}
-  %l = moe.aux_loss balance %s at(%idx : tensor<5x4xi32>) : tensor<3x16xf32>
-  return
-}
-
-// -----
-
-func.func @bias_update_c1(%b: tensor<16xf32>, %c: tensor<15xi32>) {
-  // expected-error @below {{'moe.bias_update' op expected a static bias and as many counts, got 16 and 15}}
-  %n = moe.bias_update sign %b, %c rate 0.1 : tensor<16xf32>, tensor<15xi32>
-  return
-}
-
-// -----
-
-func.func @noise_c1(%s: tensor<3xi32>, %l: tensor<?x16xf32>) {
-  // expected-error @below {{'moe.noise' op expected a seed of 2 elements, got 3}}
-  %n = moe.noise uniform %s like %l : tensor<3xi32>, tensor<?x16xf32>
   return
 }

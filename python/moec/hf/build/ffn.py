@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from moec.hf.build.scalar import sigmoid, softcap
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.spec import Dense, Glu, Network, Router, Shared, Sparse
 from moec.mlir.ops import each, elementwise, empty, filled, flattened, size
+from moec.mlir.scalar import sigmoid, softcap
 from moec.mlir.text import Body, Shaped, Value, float_literal, types
 
 
@@ -94,11 +94,12 @@ def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
 
 def _select(scope: Scope, key: Value, ffn: Sparse) -> Value:
     """The k experts with the largest keys."""
-    operands, clauses, groups = [key], "", ffn.router.groups
+    clauses, groups = "", ffn.router.groups
     if ffn.router.correction:
         bias = scope.weight("correction")
-        operands.append(flattened(scope.body, "correction", bias) if ffn.router.correction_row else bias)
-        clauses = f" bias({operands[1]} : {operands[1].type})"
+        if ffn.router.correction_row:
+            bias = flattened(scope.body, "correction", bias)
+        clauses = f" bias({bias} : {bias.type})"
     if groups:
         clauses += f" groups <{groups.count} keep {groups.keep} by {groups.by} fill {groups.fill}>"
     text = f"moe.select {key} top {ffn.top_k}{clauses} : {key.type}"
