@@ -116,16 +116,18 @@ class Config:
             self.refuse(key, "a string")
         return value
 
-    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+    def numbers(self, key: str, count: int, default: Any = _REQUIRED) -> Any:
         """A list of as many numbers."""
-        values = self._read(key, _REQUIRED)
+        values = self._read(key, default)
+        if values is default:
+            return default
         if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
             self.refuse(key, f"a list of {count} numbers")
         return tuple(map(float, values))
 
-    def integers(self, key: str) -> tuple[int, ...]:
-        """A list of integers from 0, or one that stands for a list of one; absent is the empty list."""
-        value = self._read(key, ())
+    def integers(self, key: str, default: Sequence[int] = ()) -> tuple[int, ...]:
+        """A list of integers from 0, or one that stands for a list of one."""
+        value = self._read(key, default)
         values = value if isinstance(value, (list, tuple)) else [value]
         if not all(_is_integer(v) and v >= 0 for v in values):
             self.refuse(key, "integers of at least 0")

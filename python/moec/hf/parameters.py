@@ -147,4 +147,5 @@ def _dense_shapes(hidden: int, network: Dense, prefix: str) -> dict[str, Shape]:
 def _expert_shapes(hidden: int, ffn: Sparse) -> dict[str, Shape]:
     """Shapes of one expert's weights, by role."""
     up, down = (ffn.intermediate, hidden), (hidden, ffn.intermediate)
-    return {"gate": up, "up": up, "down": down}
+    shapes: dict[str, Shape] = {"gate": up, "up": up, "down": down}
+    return shapes | ({f"{role}_bias": shape[:1] for role, shape in shapes.items()} if ffn.bias else {})

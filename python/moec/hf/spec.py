@@ -55,6 +55,18 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class Temperature:
+    """Queries that grow with their position (arXiv:2501.19399).
+
+    At position p they are multiplied by 1 + scale log(1 + floor((p + first) / period)).
+    """
+
+    scale: float
+    period: int
+    first: int = 0
+
+
+@dataclass(frozen=True)
 class Attention:
     """Grouped-query attention: query head h reads key and value head h / (heads / kv_heads).
 
@@ -65,7 +77,8 @@ class Attention:
     biases : str
         Those of the projections q, k, v, o that add one.
     qk_norm : str or None
-        What the RMS norms of query and key span: a ``"head"``, the whole ``"projection"``, or None.
+        What the RMS norms of query and key span: a ``"head"``, a ``"plain head"`` without a weight, the whole
+        ``"projection"``, or None.
     norm_after_rope : bool
         Whether these norms follow the rotation.
     clip : float or None
@@ -88,6 +101,7 @@ class Attention:
         ``"sigmoid"`` or ``"softplus"`` of another projection of the input, by which attended values are multiplied.
     gate_per_head : bool
         Whether the gate has one value for each head; else one for each channel.
+    temperature : Temperature or None
     """
 
     heads: int
@@ -107,6 +121,7 @@ class Attention:
     sinks: bool = False
     gate: str | None = None
     gate_per_head: bool = False
+    temperature: Temperature | None = None
 
     @property
     def caches(self) -> dict[str, tuple[int, int]]:
@@ -136,6 +151,7 @@ class Latent:
         Whether the projections of the layer's input to those vectors, and the output projection, add one.
     eps : float
         Of the norms of those vectors.
+    temperature : Temperature or None
     """
 
     heads: int
@@ -147,6 +163,7 @@ class Latent:
     scale: float
     bias: bool
     eps: float
+    temperature: Temperature | None = None
 
     @property
     def caches(self) -> dict[str, tuple[int, int]]:
@@ -278,6 +295,10 @@ class Sparse:
     ----------
     intermediate : int
         Width of one expert.
+    bias : bool
+        Whether the three projections of each expert add one.
+    weigh_input : bool
+        Whether an expert's input is multiplied by its weight; else its result.
     """
 
     intermediate: int
@@ -286,6 +307,8 @@ class Sparse:
     router: Router = Router()
     glu: Glu = Glu()
     shared: Shared | None = None
+    bias: bool = False
+    weigh_input: bool = False
 
 
 Network = Union[Dense, Sparse]

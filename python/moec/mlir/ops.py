@@ -26,11 +26,15 @@ def empty(body: Body, shape: tuple[int | None, ...], rows: Value) -> Value:
     return body.op("init", type, f"tensor.empty({rows}) : {type}")
 
 
+def filled(body: Body, hint: str, shape: tuple[int | None, ...], rows: Value, number: Value) -> Value:
+    """A tensor of f32 that holds one number everywhere."""
+    init = empty(body, shape, rows)
+    return body.op(hint, init.type, f"linalg.fill ins({number} : f32) outs({init} : {init.type}) -> {init.type}")
+
+
 def zero_filled(body: Body, shape: tuple[int | None, ...], rows: Value) -> Value:
     """A tensor of f32 that holds zeros."""
-    init = empty(body, shape, rows)
-    zero = body.constant(0.0, "f32", "zero")
-    return body.op("zeros", init.type, f"linalg.fill ins({zero} : f32) outs({init} : {init.type}) -> {init.type}")
+    return filled(body, "zeros", shape, rows, body.constant(0.0, "f32", "zero"))
 
 
 def generic(

@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moec.hf.build.norm import normalize
-from moec.hf.build.rope import rotate
+from moec.hf.build.rope import positions, rotate
 from moec.hf.build.scope import Scope
-from moec.hf.spec import Attention, Norm
+from moec.hf.spec import Attention, Norm, Temperature
 from moec.mlir.ops import cut, each, elementwise, empty, merge_heads, split_heads, write, zero_filled
 from moec.mlir.scalar import sigmoid, softplus
 from moec.mlir.text import Value, float_literal, names, types
@@ -88,9 +88,10 @@ def _project(scope: Scope, x: Value, role: str, attention: Attention, sequences:
     body, rows = scope.body, scope.rows
     heads = attention.heads if role == "q" else attention.kv_heads
     span = attention.qk_norm if role != "v" else None
+    weight = None if span == "plain head" else f"{role}_norm"
 
     def norm(y: Value) -> Value:
-        return normalize(scope, f"{role}_norm", y, f"{role}_norm", Norm(eps))
+        return normalize(scope, f"{role}_norm", y, weight, Norm(eps))
 
     y = scope.linear(role, x, role)
     if span == "projection":
@@ -100,12 +101,15 @@ def _project(scope: Scope, x: Value, role: str, attention: Attention, sequences:
     y = split_heads(body, y, heads, rows)
     if role == "v":
         return _scaled_values(scope, y, attention)
-    if span == "head" and not attention.norm_after_rope:
+    by_head = span in ("head", "plain head")
+    if by_head and not attention.norm_after_rope:
         y = norm(y)
     if attention.rope:
         y = rotate(body, y, sequences.cos, sequences.sin, rows, attention.rope.interleaved)
-    if span == "head" and attention.norm_after_rope:
+    if by_head and attention.norm_after_rope:
         y = norm(y)
+    if role == "q" and attention.temperature:
+        y = tempered(scope, y, attention.temperature, sequences)
     return y
 
 
@@ -119,6 +123,23 @@ def _scaled_values(scope: Scope, v: Value, attention: Attention) -> Value:
         return v
     wide = zero_filled(body, (None, heads, attention.head_dim), scope.rows)
     return write(body, "widened", [(v, "nhd")], (wide, "nhd"), [0, 0, 0], [scope.rows, heads, channels])
+
+
+def tempered(scope: Scope, q: Value, temperature: Temperature, sequences: Sequences) -> Value:
+    """Queries times a function of their positions."""
+    body, rows = scope.body, scope.rows
+
+    def element(e: Value, position: Value) -> Value:
+        one, first, period = (
+            body.constant(float(number), "f32", hint)
+            for hint, number in (("one", 1), ("first", temperature.first), ("period", temperature.period))
+        )
+        periods = body.op("periods", "f32", f"math.floor {(position + first) / period} : f32")
+        growth = body.op("growth", "f32", f"math.log1p {periods} : f32")
+        return e * (growth * body.constant(temperature.scale, "f32", "growth_scale") + one)
+
+    ins = [(q, "nhd"), (positions(body, sequences.cu, sequences.past, rows), "n")]
+    return elementwise(body, "tempered", ins, (empty(body, q.type.shape, rows), "nhd"), element)
 
 
 def _gated(scope: Scope, x: Value, attended: Value, attention: Attention) -> Value:
