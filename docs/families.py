@@ -13,7 +13,7 @@ from tiny import ALL, CONFIGS, write_config  # noqa: E402
 
 from moec.hf import families  # noqa: E402
 from moec.hf.refused import REFUSED  # noqa: E402
-from moec.hf.spec import Latent, Sparse, Spec  # noqa: E402
+from moec.hf.spec import Latent, Spec  # noqa: E402
 
 INTRODUCTION = """# Families of models
 
@@ -81,7 +81,7 @@ def _attention(specs: list[Spec]) -> str:
                     "biases": any(a.biases for a in found),
                     "norms of heads": any(a.qk_norm == "head" for a in found),
                     "norms of projections": any(a.qk_norm == "projection" for a in found),
-                    "after rope": any(a.norm_after_rope for a in found),
+                    "norms after rope": any(a.norm_after_rope for a in found),
                     "clipped": any(a.clip for a in found),
                     "windows": any(a.window for a in found),
                     "chunks": any(a.chunk for a in found),
@@ -99,8 +99,8 @@ def _attention(specs: list[Spec]) -> str:
 
 
 def _experts(specs: list[Spec]) -> str:
-    found = [layer.ffn for spec in specs for layer in spec.layers]
-    sparse = [ffn for ffn in found if isinstance(ffn, Sparse)]
+    found = [layer for spec in specs for layer in spec.layers]
+    sparse = [layer.sparse for layer in found if layer.sparse]
     routers = [ffn.router for ffn in sparse]
     shared = [ffn.shared for ffn in sparse if ffn.shared]
     return ", ".join(
@@ -116,6 +116,12 @@ def _experts(specs: list[Spec]) -> str:
                     "scaled": any(r.scale != 1 for r in routers),
                     "gated shared expert": any(s.gated for s in shared),
                     "shared expert": any(not s.gated for s in shared),
+                    "networks with norms of their own": any(s.apart for s in shared),
+                    "numbers of experts": any(r.expert_scale for r in routers),
+                    "identities": any(ffn.identities for ffn in sparse),
+                    "beside two layers": any(layer.shortcut for layer in found),
+                    "weights on inputs": any(ffn.weigh_input for ffn in sparse),
+                    "biases": any(ffn.bias for ffn in sparse),
                     "dense layers": len(sparse) < len(found),
                 }
             ),

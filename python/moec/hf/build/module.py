@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from moec.hf.spec import Sparse, Spec
+from moec.hf.spec import Spec
 from moec.hf.weights import Mxfp4, Parameter, Stack, View
 from moec.mlir.text import Shaped
 
@@ -19,7 +19,7 @@ def module_text(spec: Spec, parameters: list[Parameter], functions: list[str]) -
 def _model(spec: Spec) -> list[str]:
     """What a caller must know of the model; ids that it does not have are left out."""
     sizes = {"vocab": spec.vocab, "hidden": spec.hidden, "layers": len(spec.layers), "max_len": spec.max_len}
-    sparse = next((layer.ffn for layer in spec.layers if isinstance(layer.ffn, Sparse)), None)
+    sparse = next((layer.sparse for layer in spec.layers if layer.sparse), None)
     if sparse:
         sizes |= {"experts": sparse.experts, "top_k": sparse.top_k}
     if spec.bos is not None:
