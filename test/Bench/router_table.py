@@ -29,7 +29,7 @@ TEXT = """# Routers and expert bodies
 
 Each row is a program of [test/Programs/routers.py](../test/Programs/routers.py), with the operations of the
 [dialect](dialect.md) that it maps to, elementwise arithmetic and `load_parameter` left out. The error is the largest
-against the oracle in float64, relative to the largest expected element or 1, over {checked} tokens of hidden size {hidden}.
+against the oracle in float64, relative to the largest expected element or 1, over {checked} tokens.
 Tokens per second are the median of calls on {tokens} tokens with hidden size {speed.hidden}, intermediate size
 {speed.intermediate}, {speed.experts} experts, f32, {threads} threads of {cpu}: what is not fused yet shows.
 `python test/Programs/routers.py DIR` writes each program as MLIR.
@@ -92,9 +92,7 @@ def main() -> None:
             )
             print(rows[-1], flush=True)
     checked = ", ".join(map(str, CHECKED[:-1])) + f" and {CHECKED[-1]}"
-    head = TEXT.format(
-        checked=checked, hidden=Sizes().hidden, speed=SPEED, tokens=options.tokens, threads=options.threads, cpu=cpu()
-    )
+    head = TEXT.format(checked=checked, speed=SPEED, tokens=options.tokens, threads=options.threads, cpu=cpu())
     (ROOT / "docs/routers.md").write_text(NOTE + "\n" + head + "\n".join(rows) + "\n")
 
 
