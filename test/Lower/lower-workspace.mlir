@@ -77,9 +77,9 @@ func.func @expanded(%call: !llvm.ptr, %x: memref<?x12xf32>) {
 }
 
 // Data decide how many tiles of 6 rows there are, but at most there are those of all T rows.
-// CHECK-LABEL: func @bounded(
+// CHECK-LABEL: func @tiles(
 // CHECK-SAME:    %{{.*}}: !llvm.ptr, %[[X:[^:]*]]: memref<?xf32>
-func.func @bounded(%call: !llvm.ptr, %x: memref<?xf32>, %counts: memref<1xindex>) {
+func.func @tiles(%call: !llvm.ptr, %x: memref<?xf32>, %counts: memref<1xindex>) {
   // CHECK: %[[T:.*]] = memref.dim %[[X]]
   // CHECK: %[[UP:.*]] = arith.addi %[[T]], %c5
   // CHECK: %[[TILES:.*]] = arith.divui %[[UP]], %c6
@@ -94,5 +94,34 @@ func.func @bounded(%call: !llvm.ptr, %x: memref<?xf32>, %counts: memref<1xindex>
   %tiles = arith.divui %up, %c6 : index
   %a = memref.alloc(%tiles) : memref<?xf32>
   linalg.copy ins(%a : memref<?xf32>) outs(%x : memref<?xf32>)
+  return
+}
+
+// Where data decide about a size, a minimum bounds it: the buffer is as large as the bound, and users see its front.
+// CHECK-LABEL: func @bounded.workspace(
+// CHECK:         %[[T:.*]] = memref.dim
+// CHECK:         %[[SLOTS:.*]] = arith.muli %[[T]], %c2
+// CHECK:         arith.muli %{{.*}}, %[[SLOTS]]
+// CHECK-LABEL: func @bounded(
+// CHECK-SAME:    %{{.*}}: !llvm.ptr, %[[X:[^:]*]]: memref<?x160xf32>, %[[N:[^:]*]]: memref<index>
+func.func @bounded(%call: !llvm.ptr, %x: memref<?x160xf32>, %n: memref<index>) {
+  // CHECK-DAG: %[[T:.*]] = memref.dim %[[X]]
+  // CHECK-DAG: %[[MOST:.*]] = arith.muli %[[T]], %c2
+  // CHECK: %[[COUNT:.*]] = memref.load %[[N]]
+  // CHECK: %[[LEAST:.*]] = arith.minsi %[[COUNT]], %[[T]]
+  // CHECK: %[[SIZE:.*]] = arith.muli %[[LEAST]], %c2
+  // CHECK: %[[BUFFER:.*]] = memref.view %{{.*}}[%[[MOST]]] : memref<?xi8> to memref<?x160xf32>
+  // CHECK: %[[FRONT:.*]] = memref.subview %[[BUFFER]][0, 0] [%[[SIZE]], 160] [1, 1]
+  // CHECK: %[[SEEN:.*]] = memref.cast %[[FRONT]]
+  // CHECK: linalg.fill ins(%{{.*}} : f32) outs(%[[SEEN]]
+  %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
+  %zero = arith.constant 0.0 : f32
+  %t = memref.dim %x, %c0 : memref<?x160xf32>
+  %count = memref.load %n[] : memref<index>
+  %least = arith.minsi %count, %t : index
+  %size = arith.muli %least, %c2 : index
+  %a = memref.alloc(%size) : memref<?x160xf32>
+  linalg.fill ins(%zero : f32) outs(%a : memref<?x160xf32>)
   return
 }
