@@ -120,8 +120,6 @@ Value SizeBuilder::materializeExtent(Value buffer, int64_t dim) {
     return exactly(cast<Value>(expand.getMixedOutputShape()[dim]));
   if (auto cast = dyn_cast<memref::CastOp>(op))
     return materializeExtent(cast.getSource(), dim);
-  if (auto expand = dyn_cast<memref::ExpandShapeOp>(op))
-    return materialize(cast<Value>(expand.getMixedOutputShape()[dim]));
   auto collapse = dyn_cast<memref::CollapseShapeOp>(op);
   if (!collapse)
     return {};
