@@ -270,6 +270,16 @@ func.func @attention_c4(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memr
 
 // -----
 
+func.func @attention_c5(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index, %bias: memref<4x8xf32>) {
+  // expected-error @below {{'moe.attention' op expected a static bias of 4 rows and an odd number of columns, got [4,8]}}
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) bias(%bias : memref<4x8xf32>) outs(%q : memref<?x4x40xf32>)
+    {scale = 1.0 : f32}
+  return
+}
+
+// -----
+
 func.func @cache_update_c1(%k: memref<?x4x32xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index) {
   // expected-error @below {{'moe.cache_update' op expected rows of the cache's static [4,40], got [4,32]}}
   moe.cache_update %k, %cu, %cu, %cu into %cache[%l]
