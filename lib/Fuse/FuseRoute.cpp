@@ -34,9 +34,15 @@ static LogicalResult fuse(WeighOp weigh, IRRewriter &rewriter) {
     return decline("the indices are not a moe.select");
   if (select.getKey() != weigh.getScores())
     return decline("the experts are selected by another key");
+  if (!select.isPlain())
+    return decline("the selection has a bias, groups or a bound");
+  if (!weigh.isPlain())
+    return decline("the weights are scaled, or divided by another norm");
   auto score = weigh.getScores().getDefiningOp<ScoreOp>();
   if (!score)
     return decline("the scores are not a moe.score");
+  if (score.getFn() != ScoreFn::Softmax || score.getOverTokens())
+    return decline("the scores are not a softmax over experts");
 
   rewriter.setInsertionPoint(select);
   Location loc =

@@ -70,7 +70,69 @@ struct DropOffsetsOfOneExpert : OpRewritePattern<GroupedMatmulOp> {
   }
 };
 
+/// select(key) groups <n keep n> -> select(key)
+struct DropGroupsThatAreKept : OpRewritePattern<SelectOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(SelectOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!op.getGroups() ||
+        op.getGroups()->getKeep() < op.getGroups()->getCount())
+      return rewriter.notifyMatchFailure(op, "not all groups are kept");
+    rewriter.modifyOpInPlace(op, [&] { op.removeGroupsAttr(); });
+    return success();
+  }
+};
+
+/// glu(g, u) limit inf -> glu(g, u)
+struct DropInfiniteLimit : OpRewritePattern<GluOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(GluOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!op.getLimit() || !op.getLimit()->isInfinity())
+      return rewriter.notifyMatchFailure(op, "no infinite limit");
+    rewriter.modifyOpInPlace(op, [&] {
+      op.removeLimitAttr();
+      op.setPost(false);
+    });
+    return success();
+  }
+};
+
 } // namespace
+
+void SelectOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                           MLIRContext *context) {
+  patterns.add<DropGroupsThatAreKept>(context);
+}
+
+void GluOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                        MLIRContext *context) {
+  patterns.add<DropInfiniteLimit>(context);
+}
+
+OpFoldResult LimitOp::fold(FoldAdaptor) {
+  int64_t tokens = cast<ShapedType>(getIdx().getType()).getDimSize(0);
+  int64_t slots = cast<ShapedType>(getIdx().getType()).getDimSize(1);
+  if (ShapedType::isStatic(tokens) && ShapedType::isStatic(slots) &&
+      getCapacity().getFixed() >= tokens * slots)
+    return getIdx();
+  return {};
+}
+
+OpFoldResult ExpertsOp::fold(FoldAdaptor) {
+  for (Region &body : getBodies()) {
+    auto yield = cast<YieldOp>(body.front().getTerminator());
+    if (yield.getRows() != body.getArgument(0))
+      return {};
+  }
+  return getXs();
+}
+
+OpFoldResult BiasUpdateOp::fold(FoldAdaptor) {
+  return getRate().isZero() ? OpFoldResult(getBias()) : OpFoldResult();
+}
 
 void LoadParameterOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
                                                   MLIRContext *context) {

@@ -27,6 +27,7 @@ struct MoEInlinerInterface : DialectInlinerInterface {
 
 void MoEDialect::initialize() {
   addInterfaces<MoEInlinerInterface>();
+  registerAttributes();
   addOperations<
 #define GET_OP_LIST
 #include "moe/IR/MoEOps.cpp.inc"

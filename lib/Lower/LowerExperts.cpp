@@ -8,11 +8,11 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Linalg.h"
+
 #include "moe/IR/MoE.h"
 #include "moe/Lower/Passes.h"
-#include "moe/Support/Scalars.h"
 
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
@@ -26,31 +26,6 @@ namespace mlir::moe {
 #include "moe/Lower/Passes.h.inc"
 } // namespace mlir::moe
 
-using Body = function_ref<Value(ImplicitLocOpBuilder &, ValueRange)>;
-
-/// A linalg.generic with one output over dimensions d0, d1, ...; `maps` lists
-/// the dimensions of each operand, and dimensions that the last one lacks are
-/// reductions.
-static Value generic(ImplicitLocOpBuilder &b, unsigned dims, ValueRange ins,
-                     Value out, ArrayRef<SmallVector<unsigned>> maps,
-                     Body body) {
-  SmallVector<AffineMap> indexing;
-  for (ArrayRef<unsigned> map : maps)
-    indexing.push_back(
-        AffineMap::getMultiDimMapWithTargets(dims, map, b.getContext()));
-  SmallVector<utils::IteratorType> iterators(dims,
-                                             utils::IteratorType::reduction);
-  for (unsigned d : maps.back())
-    iterators[d] = utils::IteratorType::parallel;
-  return linalg::GenericOp::create(
-             b, out.getType(), ins, out, indexing, iterators,
-             [&](OpBuilder &nested, Location loc, ValueRange args) {
-               ImplicitLocOpBuilder inner(loc, nested);
-               linalg::YieldOp::create(inner, body(inner, args));
-             })
-      .getResult(0);
-}
-
 /// rows [n,K] times matrix [N,K] transposed into out [n,N], K ascending.
 static Value matmul(ImplicitLocOpBuilder &b, Value rows, Value matrix,
                     Value out) {
@@ -63,12 +38,28 @@ static Value matmul(ImplicitLocOpBuilder &b, Value rows, Value matrix,
                  });
 }
 
-/// Rows `first..first+count` of a rank-2 tensor as a slice's parameters.
-static SmallVector<SmallVector<OpFoldResult>>
-rowSlice(ImplicitLocOpBuilder &b, Value tensor, Value first, Value count) {
-  OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
-  OpFoldResult columns = tensor::getMixedSize(b, b.getLoc(), tensor, 1);
-  return {{first, zero}, {count, columns}, {one, one}};
+/// Runs `body(b, expert, first, count, out)` for each expert; its rows are
+/// `first..first+count`. What it returns is the next `out`.
+static Value forEachExpert(
+    ImplicitLocOpBuilder &b, Value offsets, int64_t experts, Value init,
+    function_ref<Value(ImplicitLocOpBuilder &, Value, Value, Value, Value)>
+        body,
+    int64_t firstExpert = 0) {
+  return forLoop(
+             b, constantIndex(b, 0), constantIndex(b, experts), init,
+             [&](ImplicitLocOpBuilder &b, Value e,
+                 ValueRange out) -> SmallVector<Value> {
+               Value at = e;
+               if (firstExpert != 0)
+                 at =
+                     arith::AddIOp::create(b, e, constantIndex(b, firstExpert));
+               Value next = arith::AddIOp::create(b, at, constantIndex(b, 1));
+               Value first = indexAt(b, offsets, at);
+               Value count =
+                   arith::SubIOp::create(b, indexAt(b, offsets, next), first);
+               return {body(b, e, first, count, out[0])};
+             })
+      .getResult(0);
 }
 
 namespace {
@@ -119,24 +110,16 @@ struct LowerGroupedMatmul : OpRewritePattern<GroupedMatmulOp> {
     OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
     auto matrixType = RankedTensorType::get(type.getShape().drop_front(),
                                             type.getElementType());
-    auto offset = [&](ImplicitLocOpBuilder &b, Value e) {
-      return toIndex(b, tensor::ExtractOp::create(b, op.getOffsets(), e));
-    };
-    auto loop = forLoop(
-        b, constantIndex(b, 0), constantIndex(b, experts), op.getInit(),
-        [&](ImplicitLocOpBuilder &b, Value e,
-            ValueRange out) -> SmallVector<Value> {
-          Value first = offset(b, e);
-          Value next =
-              offset(b, arith::AddIOp::create(b, e, constantIndex(b, 1)));
-          Value count = arith::SubIOp::create(b, next, first);
+    Value result = forEachExpert(
+        b, op.getOffsets(), experts, op.getInit(),
+        [&](ImplicitLocOpBuilder &b, Value expert, Value first, Value count,
+            Value out) -> Value {
           auto in = rowSlice(b, rows, first, count);
-          auto to = rowSlice(b, out[0], first, count);
+          auto to = rowSlice(b, out, first, count);
           Value x =
               tensor::ExtractSliceOp::create(b, rows, in[0], in[1], in[2]);
-          Value y =
-              tensor::ExtractSliceOp::create(b, out[0], to[0], to[1], to[2]);
-          SmallVector<OpFoldResult> at = {e, zero, zero};
+          Value y = tensor::ExtractSliceOp::create(b, out, to[0], to[1], to[2]);
+          SmallVector<OpFoldResult> at = {expert, zero, zero};
           SmallVector<OpFoldResult> extents = {
               one, b.getIndexAttr(type.getDimSize(1)),
               b.getIndexAttr(type.getDimSize(2))};
@@ -144,33 +127,152 @@ struct LowerGroupedMatmul : OpRewritePattern<GroupedMatmulOp> {
           Value matrix = tensor::ExtractSliceOp::create(b, matrixType, weights,
                                                         at, extents, strides);
           Value product = matmul(b, x, matrix, y);
-          return {tensor::InsertSliceOp::create(b, product, out[0], to[0],
-                                                to[1], to[2])};
+          return tensor::InsertSliceOp::create(b, product, out, to[0], to[1],
+                                               to[2]);
         });
-    rewriter.replaceOp(op, loop.getResult(0));
+    rewriter.replaceOp(op, result);
     return success();
   }
 };
 
-/// glu swiglu -> g / (1 + exp(-g)) * u
+/// group_add -> addition to the rows of each expert
+struct LowerGroupAdd : OpRewritePattern<GroupAddOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(GroupAddOp op,
+                                PatternRewriter &rewriter) const override {
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    Value bias = op.getBias();
+    auto type = cast<RankedTensorType>(bias.getType());
+    auto vector =
+        RankedTensorType::get(type.getDimSize(1), type.getElementType());
+    OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
+    rewriter.replaceOp(
+        op, forEachExpert(
+                b, op.getOffsets(), type.getDimSize(0), op.getYs(),
+                [&](ImplicitLocOpBuilder &b, Value expert, Value first,
+                    Value count, Value out) -> Value {
+                  auto at = rowSlice(b, out, first, count);
+                  Value rows = tensor::ExtractSliceOp::create(b, out, at[0],
+                                                              at[1], at[2]);
+                  Value own = tensor::ExtractSliceOp::create(
+                      b, vector, bias, {expert, zero},
+                      {one, b.getIndexAttr(type.getDimSize(1))}, {one, one});
+                  Value sum = generic(
+                      b, 2, own, rows, {{1}, {0, 1}},
+                      [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                        return arith::AddFOp::create(b, v[1], toF32(b, v[0]));
+                      });
+                  return tensor::InsertSliceOp::create(b, sum, out, at[0],
+                                                       at[1], at[2]);
+                }));
+    return success();
+  }
+};
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// glu
+//===----------------------------------------------------------------------===//
+
+/// x / (1 + exp(-alpha x))
+static Value swish(ImplicitLocOpBuilder &b, Value x, float alpha) {
+  Value scaled = arith::NegFOp::create(b, x);
+  if (alpha != 1)
+    scaled = arith::MulFOp::create(b, scaled, constantF32(b, alpha));
+  Value exp = math::ExpOp::create(b, scaled);
+  return arith::DivFOp::create(
+      b, x, arith::AddFOp::create(b, constantF32(b, 1), exp));
+}
+
+/// bound * tanh(x / bound)
+static Value boundByTanh(ImplicitLocOpBuilder &b, Value x, float bound) {
+  Value limit = constantF32(b, bound);
+  Value tanh = math::TanhOp::create(b, arith::DivFOp::create(b, x, limit));
+  return arith::MulFOp::create(b, limit, tanh);
+}
+
+/// x/2 (1 + f)
+static Value halfTimes(ImplicitLocOpBuilder &b, Value x, Value f) {
+  Value half = arith::MulFOp::create(b, constantF32(b, 0.5f), x);
+  return arith::MulFOp::create(b, half,
+                               arith::AddFOp::create(b, constantF32(b, 1), f));
+}
+
+/// The activation of the gate, without clauses but alpha.
+static Value activate(ImplicitLocOpBuilder &b, GluOp op, Value g) {
+  auto valueOf = [](std::optional<APFloat> attr) {
+    return attr ? attr->convertToFloat() : 1;
+  };
+  switch (op.getKind()) {
+  case GluKind::SwiGLU:
+    return swish(b, g, valueOf(op.getAlpha()));
+  case GluKind::GeGLU: {
+    Value scaled =
+        arith::MulFOp::create(b, g, constantF32(b, 0.70710678118654752f));
+    return halfTimes(b, g, math::ErfOp::create(b, scaled));
+  }
+  case GluKind::GeGLUTanh: {
+    Value cube = arith::MulFOp::create(b, g, arith::MulFOp::create(b, g, g));
+    Value inner = arith::AddFOp::create(
+        b, g, arith::MulFOp::create(b, constantF32(b, 0.044715f), cube));
+    Value scaled =
+        arith::MulFOp::create(b, constantF32(b, 0.79788456080286536f), inner);
+    return halfTimes(b, g, math::TanhOp::create(b, scaled));
+  }
+  case GluKind::ReGLU:
+    return arith::MaximumFOp::create(b, g, constantF32(b, 0));
+  case GluKind::SiTU: {
+    Value sigmoid = arith::AddFOp::create(
+        b, constantF32(b, 1),
+        math::ExpOp::create(b, arith::NegFOp::create(b, g)));
+    return arith::DivFOp::create(b, boundByTanh(b, g, valueOf(op.getAlpha())),
+                                 sigmoid);
+  }
+  }
+  llvm_unreachable("all kinds are handled");
+}
+
+/// act(gate) * (up + offset), with limits
+static Value gluElement(ImplicitLocOpBuilder &b, GluOp op, Value gate,
+                        Value up) {
+  Value limit;
+  auto limited = [&](Value x) -> Value {
+    return arith::MinimumFOp::create(b, x, limit);
+  };
+  if (op.getLimit()) {
+    limit = constantF32(b, op.getLimit()->convertToFloat());
+    Value least = constantF32(b, -op.getLimit()->convertToFloat());
+    up = arith::MaximumFOp::create(b, limited(up), least);
+    if (!op.getPost())
+      gate = limited(gate);
+  }
+  Value activated = activate(b, op, gate);
+  if (op.getPost())
+    activated = limited(activated);
+  if (op.getBeta())
+    up = boundByTanh(b, up, op.getBeta()->convertToFloat());
+  if (op.getOffset())
+    up = arith::AddFOp::create(
+        b, up, constantF32(b, op.getOffset()->convertToFloat()));
+  return arith::MulFOp::create(b, activated, up);
+}
+
+namespace {
+
+/// glu -> the activation of each element
 struct LowerGlu : OpRewritePattern<GluOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(GluOp op,
                                 PatternRewriter &rewriter) const override {
     ImplicitLocOpBuilder b(op.getLoc(), rewriter);
-    Value out = tensor::EmptyOp::create(
-        b, tensor::getMixedSizes(b, op.getLoc(), op.getGate()), b.getF32Type());
-    rewriter.replaceOp(
-        op,
-        generic(b, 2, {op.getGate(), op.getUp()}, out, {{0, 1}, {0, 1}, {0, 1}},
-                [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                  Value exp =
-                      math::ExpOp::create(b, arith::NegFOp::create(b, v[0]));
-                  Value silu = arith::DivFOp::create(
-                      b, v[0],
-                      arith::AddFOp::create(b, constantF32(b, 1), exp));
-                  return arith::MulFOp::create(b, silu, v[1]);
-                }));
+    Value out = empty(b, tensor::getMixedSizes(b, op.getLoc(), op.getGate()),
+                      b.getF32Type());
+    rewriter.replaceOp(op, generic(b, 2, {op.getGate(), op.getUp()}, out,
+                                   {{0, 1}, {0, 1}, {0, 1}},
+                                   [&](ImplicitLocOpBuilder &b, ValueRange v) {
+                                     return gluElement(b, op, v[0], v[1]);
+                                   }));
     return success();
   }
 };
@@ -207,13 +309,162 @@ struct LowerCombine : OpRewritePattern<CombineOp> {
   }
 };
 
+/// experts -> the body of each segment in a loop over its experts
+struct LowerExpertBodies : OpRewritePattern<ExpertsOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ExpertsOp op,
+                                PatternRewriter &rewriter) const override {
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    ReifiedRankedShapedTypeDims sizes;
+    if (failed(op.reifyResultShapes(b, sizes)))
+      return failure();
+    Value out = empty(b, sizes[0], b.getF32Type());
+    Value total = tensor::DimOp::create(b, op.getXs(), 0);
+    int64_t firstExpert = 0;
+    for (auto [count, region] :
+         llvm::zip_equal(op.getSegments(), op.getBodies())) {
+      Block &body = region.front();
+      out = forEachExpert(
+          b, op.getOffsets(), count, out,
+          [&](ImplicitLocOpBuilder &b, Value expert, Value first, Value count,
+              Value out) -> Value {
+            // The minimum says how much memory the body may need.
+            count = arith::MinSIOp::create(b, count, total);
+            auto in = rowSlice(b, op.getXs(), first, count);
+            IRMapping mapping;
+            mapping.map(body.getArgument(0),
+                        tensor::ExtractSliceOp::create(b, op.getXs(), in[0],
+                                                       in[1], in[2]));
+            mapping.map(body.getArgument(1), expert);
+            for (Operation &nested : body.without_terminator())
+              b.clone(nested, mapping);
+            auto yield = cast<YieldOp>(body.getTerminator());
+            auto to = rowSlice(b, out, first, count);
+            return tensor::InsertSliceOp::create(
+                b, mapping.lookupOrDefault(yield.getRows()), out, to[0], to[1],
+                to[2]);
+          },
+          firstExpert);
+      firstExpert += count;
+    }
+    rewriter.replaceOp(op, out);
+    return success();
+  }
+};
+
+} // namespace
+
+/// Row `s * groups + group` for every s, as a slice's parameters.
+static SmallVector<SmallVector<OpFoldResult>>
+slotSlice(ImplicitLocOpBuilder &b, Value slots, Value group, OpFoldResult count,
+          Value cu) {
+  OpFoldResult stride = b.getIndexAttr(1);
+  if (cu) {
+    Value ends = tensor::DimOp::create(b, cu, 0);
+    stride = arith::SubIOp::create(b, ends, constantIndex(b, 1)).getResult();
+  }
+  OpFoldResult columns = tensor::getMixedSize(b, b.getLoc(), slots, 1);
+  return {{group, b.getIndexAttr(0)},
+          {count, columns},
+          {stride, b.getIndexAttr(1)}};
+}
+
+namespace {
+
+/// soft_dispatch -> transposed weights times tokens, in each group
+struct LowerSoftDispatch : OpRewritePattern<SoftDispatchOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(SoftDispatchOp op,
+                                PatternRewriter &rewriter) const override {
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    ReifiedRankedShapedTypeDims sizes;
+    if (failed(op.reifyResultShapes(b, sizes)))
+      return failure();
+    Value zeros = filled(b, sizes[0], constantF32(b, 0));
+    Value x = op.getX(), weights = op.getWeights();
+    OpFoldResult slots = tensor::getMixedSize(b, op.getLoc(), weights, 1);
+    rewriter.replaceOp(
+        op, forEachGroup(
+                b, op.getCu(), tensor::DimOp::create(b, x, 0), zeros,
+                [&](ImplicitLocOpBuilder &b, Value group, Value first,
+                    Value end, ValueRange carried) -> SmallVector<Value> {
+                  Value count = arith::SubIOp::create(b, end, first);
+                  auto rows = rowSlice(b, x, first, count);
+                  auto mix = rowSlice(b, weights, first, count);
+                  auto to = slotSlice(b, carried[0], group, slots, op.getCu());
+                  Value own = tensor::ExtractSliceOp::create(b, x, rows[0],
+                                                             rows[1], rows[2]);
+                  Value d = tensor::ExtractSliceOp::create(b, weights, mix[0],
+                                                           mix[1], mix[2]);
+                  Value out = tensor::ExtractSliceOp::create(
+                      b, carried[0], to[0], to[1], to[2]);
+                  // Dimensions: slot, token, column.
+                  Value mixed = generic(
+                      b, 3, {d, own}, out, {{1, 0}, {1, 2}, {0, 2}},
+                      [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                        Value product = arith::MulFOp::create(b, v[0], v[1]);
+                        return arith::AddFOp::create(b, v[2], product);
+                      });
+                  return {tensor::InsertSliceOp::create(b, mixed, carried[0],
+                                                        to[0], to[1], to[2])};
+                }));
+    return success();
+  }
+};
+
+/// soft_combine -> weights times slots, in each group
+struct LowerSoftCombine : OpRewritePattern<SoftCombineOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(SoftCombineOp op,
+                                PatternRewriter &rewriter) const override {
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    ReifiedRankedShapedTypeDims sizes;
+    if (failed(op.reifyResultShapes(b, sizes)))
+      return failure();
+    Value zeros = filled(b, sizes[0], constantF32(b, 0));
+    Value ys = op.getYs(), weights = op.getWeights();
+    OpFoldResult slots = tensor::getMixedSize(b, op.getLoc(), weights, 1);
+    rewriter.replaceOp(
+        op, forEachGroup(
+                b, op.getCu(), tensor::DimOp::create(b, weights, 0), zeros,
+                [&](ImplicitLocOpBuilder &b, Value group, Value first,
+                    Value end, ValueRange carried) -> SmallVector<Value> {
+                  Value count = arith::SubIOp::create(b, end, first);
+                  auto mix = rowSlice(b, weights, first, count);
+                  auto from = slotSlice(b, ys, group, slots, op.getCu());
+                  auto to = rowSlice(b, carried[0], first, count);
+                  Value c = tensor::ExtractSliceOp::create(b, weights, mix[0],
+                                                           mix[1], mix[2]);
+                  Value own = tensor::ExtractSliceOp::create(b, ys, from[0],
+                                                             from[1], from[2]);
+                  Value out = tensor::ExtractSliceOp::create(
+                      b, carried[0], to[0], to[1], to[2]);
+                  // Dimensions: token, slot, column.
+                  Value mixed = generic(
+                      b, 3, {c, own}, out, {{0, 1}, {1, 2}, {0, 2}},
+                      [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                        Value product = arith::MulFOp::create(b, v[0], v[1]);
+                        return arith::AddFOp::create(b, v[2], product);
+                      });
+                  return {tensor::InsertSliceOp::create(b, mixed, carried[0],
+                                                        to[0], to[1], to[2])};
+                }));
+    return success();
+  }
+};
+
 struct LowerExpertsPass
     : mlir::moe::impl::LowerExpertsPassBase<LowerExpertsPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<LowerDispatch, LowerGroupedMatmul, LowerGlu, LowerCombine>(
+    patterns.add<LowerDispatch, LowerGroupedMatmul, LowerGroupAdd, LowerGlu,
+                 LowerCombine, LowerSoftDispatch, LowerSoftCombine>(
         &getContext());
     walkAndApplyPatterns(getOperation(), std::move(patterns));
+    // After what stands in their bodies.
+    RewritePatternSet bodies(&getContext());
+    bodies.add<LowerExpertBodies>(&getContext());
+    walkAndApplyPatterns(getOperation(), std::move(bodies));
   }
 };
 

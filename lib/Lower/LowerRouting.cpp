@@ -1,19 +1,21 @@
-//===- LowerRouting.cpp - score, select, weigh, assign to loops -----------===//
+//===- LowerRouting.cpp - score, select, weigh to loops -------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Each op alone, on tensors, one scalar after the other. `select` walks the
 // experts of a token k times; a candidate is the pair (key, index) folded into
 // one i64 that orders as the op's description says, so that "the next best" is
-// "the largest below the last".
+// "the largest below the last". Its clauses are expanded before: a bias and
+// groups make other keys, bounds drop slots of the result.
 //
 //===----------------------------------------------------------------------===//
 
+#include "Candidate.h"
+#include "Linalg.h"
+
 #include "moe/IR/MoE.h"
 #include "moe/Lower/Passes.h"
-#include "moe/Support/Scalars.h"
 
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
@@ -29,101 +31,227 @@ namespace mlir::moe {
 #include "moe/Lower/Passes.h.inc"
 } // namespace mlir::moe
 
-/// An uninitialised tensor of extents `sizes`.
-static Value empty(ImplicitLocOpBuilder &b, ArrayRef<OpFoldResult> sizes,
-                   Type element) {
-  return tensor::EmptyOp::create(b, sizes, element);
+//===----------------------------------------------------------------------===//
+// score
+//===----------------------------------------------------------------------===//
+
+/// exp(x - max x) / sum of exp(x - max x) into `out`, where maximum and sum run
+/// over dimension `over`.
+static Value softmax(ImplicitLocOpBuilder &b, Value x, Value out,
+                     unsigned over) {
+  unsigned kept = 1 - over;
+  OpFoldResult extent = tensor::getMixedSize(b, b.getLoc(), x, kept);
+  Value lowest = constantF32(b, -std::numeric_limits<float>::infinity());
+  Value max = generic(b, 2, x, filled(b, extent, lowest), {{0, 1}, {kept}},
+                      [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                        return arith::MaximumFOp::create(b, v[0], v[1]);
+                      });
+  Value exp = generic(b, 2, {x, max}, out, {{0, 1}, {kept}, {0, 1}},
+                      [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                        return math::ExpOp::create(
+                            b, arith::SubFOp::create(b, v[0], v[1]));
+                      });
+  Value sum =
+      generic(b, 2, exp, filled(b, extent, constantF32(b, 0)), {{0, 1}, {kept}},
+              [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                return arith::AddFOp::create(b, v[1], v[0]);
+              });
+  return generic(b, 2, sum, exp, {{kept}, {0, 1}},
+                 [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                   return arith::DivFOp::create(b, v[1], v[0]);
+                 });
 }
 
-static Value filled(ImplicitLocOpBuilder &b, ArrayRef<OpFoldResult> sizes,
-                    Value value) {
-  return linalg::FillOp::create(b, value, empty(b, sizes, value.getType()))
-      .getResult(0);
+/// The softmax of each column over the rows of each group.
+static Value softmaxOverTokens(ImplicitLocOpBuilder &b, ScoreOp op, Value out) {
+  Value logits = op.getLogits();
+  Value tokens = tensor::DimOp::create(b, logits, 0);
+  return forEachGroup(
+      b, op.getCu(), tokens, out,
+      [&](ImplicitLocOpBuilder &b, Value, Value first, Value end,
+          ValueRange carried) -> SmallVector<Value> {
+        Value count = arith::SubIOp::create(b, end, first);
+        auto at = rowSlice(b, logits, first, count);
+        Value x =
+            tensor::ExtractSliceOp::create(b, logits, at[0], at[1], at[2]);
+        Value y =
+            tensor::ExtractSliceOp::create(b, carried[0], at[0], at[1], at[2]);
+        return {tensor::InsertSliceOp::create(b, softmax(b, x, y, /*over=*/0),
+                                              carried[0], at[0], at[1], at[2])};
+      })[0];
 }
 
-/// A linalg.generic over [T,E]: operands are rank 2 (`te`) or rank 1 (`t`); the
-/// expert dimension is a reduction where `out` has rank 1.
-static Value
-rowwise(ImplicitLocOpBuilder &b, ValueRange ins, Value out,
-        function_ref<Value(ImplicitLocOpBuilder &, ValueRange)> body) {
-  auto rankOf = [](Value v) { return cast<ShapedType>(v.getType()).getRank(); };
-  SmallVector<AffineMap> maps;
-  for (Value v : ins)
-    maps.push_back(b.getMultiDimIdentityMap(2).getMajorSubMap(rankOf(v)));
-  maps.push_back(b.getMultiDimIdentityMap(2).getMajorSubMap(rankOf(out)));
-  SmallVector<utils::IteratorType> iterators = {
-      utils::IteratorType::parallel, rankOf(out) == 1
-                                         ? utils::IteratorType::reduction
-                                         : utils::IteratorType::parallel};
-  return linalg::GenericOp::create(
-             b, out.getType(), ins, out, maps, iterators,
-             [&](OpBuilder &nested, Location loc, ValueRange args) {
-               ImplicitLocOpBuilder inner(loc, nested);
-               linalg::YieldOp::create(inner, body(inner, args));
-             })
-      .getResult(0);
+/// The score of one logit, where it does not depend on others.
+static Value scoreElement(ImplicitLocOpBuilder &b, ScoreFn fn, Value x) {
+  Value zero = constantF32(b, 0), one = constantF32(b, 1);
+  if (fn == ScoreFn::Relu)
+    return arith::MaximumFOp::create(b, x, zero);
+  // Of the absolute value, so that no exponential overflows.
+  Value magnitude = math::AbsFOp::create(b, x);
+  Value exp = math::ExpOp::create(b, arith::NegFOp::create(b, magnitude));
+  if (fn == ScoreFn::Sigmoid) {
+    Value isNegative =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, x, zero);
+    Value numerator = arith::SelectOp::create(b, isNegative, exp, one);
+    return arith::DivFOp::create(b, numerator,
+                                 arith::AddFOp::create(b, one, exp));
+  }
+  Value softplus = arith::AddFOp::create(
+      b, arith::MaximumFOp::create(b, x, zero), math::Log1pOp::create(b, exp));
+  return math::SqrtOp::create(b, softplus);
 }
 
 namespace {
 
-/// score softmax -> max, exp and sum, div
 struct LowerScore : OpRewritePattern<ScoreOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(ScoreOp op,
                                 PatternRewriter &rewriter) const override {
     ImplicitLocOpBuilder b(op.getLoc(), rewriter);
     Value logits = op.getLogits();
-    SmallVector<OpFoldResult> sizes =
-        tensor::getMixedSizes(b, op.getLoc(), logits);
-    Value lowest = constantF32(b, -std::numeric_limits<float>::infinity());
-    Value max = rowwise(b, logits, filled(b, sizes[0], lowest),
-                        [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                          return arith::MaximumFOp::create(b, v[0], v[1]);
-                        });
-    Value exp = rowwise(b, {logits, max}, empty(b, sizes, b.getF32Type()),
-                        [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                          return math::ExpOp::create(
-                              b, arith::SubFOp::create(b, v[0], v[1]));
-                        });
-    Value sum = rowwise(b, exp, filled(b, sizes[0], constantF32(b, 0)),
-                        [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                          return arith::AddFOp::create(b, v[1], v[0]);
-                        });
-    rewriter.replaceOp(
-        op, rowwise(b, {exp, sum}, empty(b, sizes, b.getF32Type()),
-                    [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                      return arith::DivFOp::create(b, v[0], v[1]);
-                    }));
+    Value scores;
+    if (op.getFn() != ScoreFn::Softmax) {
+      scores = elementwise(b, logits, b.getF32Type(),
+                           [&](ImplicitLocOpBuilder &b, ValueRange v) {
+                             return scoreElement(b, op.getFn(), v[0]);
+                           });
+    } else {
+      Value out = empty(b, tensor::getMixedSizes(b, op.getLoc(), logits),
+                        b.getF32Type());
+      scores = op.getOverTokens() ? softmaxOverTokens(b, op, out)
+                                  : softmax(b, logits, out, /*over=*/1);
+    }
+    rewriter.replaceOp(op, scores);
     return success();
   }
 };
 
 } // namespace
 
-/// Folds an f32 key and an index into an i64 that orders by descending key,
-/// then ascending index; NaN is least.
-static Value candidate(ImplicitLocOpBuilder &b, Value key, Value index) {
-  // -0 + 0 = +0, so that zeros of both signs tie.
-  Value zero = constantF32(b, 0);
-  Value positive = arith::AddFOp::create(b, key, zero);
-  Value bits = arith::BitcastOp::create(b, b.getI32Type(), positive);
-  Value flipped = arith::XOrIOp::create(
-      b, bits, constantI32(b, std::numeric_limits<int32_t>::max()));
-  Value isNegative = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, bits,
-                                           constantI32(b, 0));
-  Value ordered = arith::SelectOp::create(b, isNegative, flipped, bits);
-  Value isNaN = arith::CmpFOp::create(b, arith::CmpFPredicate::UNO, key, key);
-  ordered = arith::SelectOp::create(
-      b, isNaN, constantI32(b, std::numeric_limits<int32_t>::min()), ordered);
-  Type i64 = b.getI64Type();
-  Value high = arith::ShLIOp::create(b, arith::ExtSIOp::create(b, i64, ordered),
-                                     arith::ConstantIntOp::create(b, 32, 64));
-  Value low = arith::SubIOp::create(
-      b, constantI32(b, std::numeric_limits<int32_t>::max()), toI32(b, index));
-  return arith::OrIOp::create(b, high, arith::ExtUIOp::create(b, i64, low));
+//===----------------------------------------------------------------------===//
+// select
+//===----------------------------------------------------------------------===//
+
+/// Keys [T,E] with those outside the best groups replaced.
+static Value keepBestGroups(ImplicitLocOpBuilder &b, Value key,
+                            GroupsAttr groups) {
+  auto type = cast<RankedTensorType>(key.getType());
+  int64_t tokens = type.getDimSize(0), count = groups.getCount();
+  int64_t size = type.getDimSize(1) / count;
+  OpFoldResult rows = tensor::getMixedSize(b, b.getLoc(), key, 0);
+  auto typeOf = [&](ArrayRef<int64_t> shape) {
+    return RankedTensorType::get(shape, b.getF32Type());
+  };
+  // Each group as a row of its own: [T,E] -> [T,count,size] -> [T*count,size].
+  int64_t groupRows = ShapedType::isDynamic(tokens) ? tokens : tokens * count;
+  ReassociationIndices first = {0, 1}, second = {1, 2}, zero = {0}, two = {2};
+  Value split = tensor::ExpandShapeOp::create(
+      b, typeOf({tokens, count, size}), key, {zero, second},
+      {rows, b.getIndexAttr(count), b.getIndexAttr(size)});
+  Value byGroup = tensor::CollapseShapeOp::create(b, typeOf({groupRows, size}),
+                                                  split, {first, two});
+  Value best = SelectOp::create(b, byGroup, groups.getTerms());
+  Value terms = WeighOp::create(b, byGroup, best);
+  Value sums = generic(
+      b, 2, terms,
+      filled(b, tensor::getMixedSize(b, b.getLoc(), byGroup, 0),
+             constantF32(b, 0)),
+      {{0, 1}, {0}}, [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+        return arith::AddFOp::create(b, v[1], v[0]);
+      });
+  Value scores = tensor::ExpandShapeOp::create(
+      b, typeOf({tokens, count}), sums, {first}, {rows, b.getIndexAttr(count)});
+  Value kept = SelectOp::create(b, scores, groups.getKeep());
+
+  float fill = groups.getFill() == Fill::Zero
+                   ? 0
+                   : -std::numeric_limits<float>::infinity();
+  return elementwise(
+      b, key, b.getF32Type(),
+      [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+        Value token = linalg::IndexOp::create(b, 0);
+        Value expert = linalg::IndexOp::create(b, 1);
+        Value group =
+            toI32(b, arith::DivUIOp::create(b, expert, constantIndex(b, size)));
+        Value isKept = arith::ConstantIntOp::create(b, 0, 1);
+        for (int64_t j = 0; j < groups.getKeep(); ++j) {
+          Value other = tensor::ExtractOp::create(
+              b, kept, ValueRange{token, constantIndex(b, j)});
+          Value same =
+              arith::CmpIOp::create(b, arith::CmpIPredicate::eq, group, other);
+          isKept = arith::OrIOp::create(b, isKept, same);
+        }
+        return arith::SelectOp::create(b, isKept, v[0], constantF32(b, fill));
+      });
+}
+
+/// Indices [T,k] with -1 where `keep(b, key)` says no.
+static Value
+dropSlots(ImplicitLocOpBuilder &b, Value idx, Value keys,
+          function_ref<Value(ImplicitLocOpBuilder &, Value)> keep) {
+  Value out =
+      empty(b, tensor::getMixedSizes(b, b.getLoc(), idx), b.getI32Type());
+  return generic(b, 2, {idx, keys}, out, {{0, 1}, {0, 1}, {0, 1}},
+                 [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                   return arith::SelectOp::create(b, keep(b, v[1]), v[0],
+                                                  constantI32(b, -1));
+                 });
 }
 
 namespace {
+
+/// select(key) bias, groups, above, until -> drop(select(key'))
+struct ExpandSelect : OpRewritePattern<SelectOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(SelectOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op.isPlain())
+      return rewriter.notifyMatchFailure(op, "no clause to expand");
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    Value key = op.getKey();
+    if (Value bias = op.getBias())
+      key = generic(
+          b, 2, {key, bias},
+          empty(b, tensor::getMixedSizes(b, op.getLoc(), key), b.getF32Type()),
+          {{0, 1}, {1}, {0, 1}},
+          [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+            return arith::AddFOp::create(b, v[0], toF32(b, v[1]));
+          });
+    if (std::optional<GroupsAttr> groups = op.getGroups())
+      key = keepBestGroups(b, key, *groups);
+    Value idx = SelectOp::create(b, key, op.getK());
+    Value chosen;
+    if (op.getAbove() || op.getUntil())
+      chosen = WeighOp::create(b, key, idx);
+    if (std::optional<APFloat> bound = op.getAbove())
+      idx = dropSlots(b, idx, chosen,
+                      [&](ImplicitLocOpBuilder &b, Value key) -> Value {
+                        return arith::CmpFOp::create(
+                            b, arith::CmpFPredicate::OGT, key,
+                            constantF32(b, bound->convertToFloat()));
+                      });
+    if (std::optional<APFloat> mass = op.getUntil())
+      idx = dropSlots(
+          b, idx, chosen, [&](ImplicitLocOpBuilder &b, Value) -> Value {
+            Value token = linalg::IndexOp::create(b, 0);
+            Value slot = linalg::IndexOp::create(b, 1);
+            Value before =
+                forLoop(b, constantIndex(b, 0), slot, constantF32(b, 0),
+                        [&](ImplicitLocOpBuilder &b, Value j,
+                            ValueRange sum) -> SmallVector<Value> {
+                          Value key = tensor::ExtractOp::create(
+                              b, chosen, ValueRange{token, j});
+                          return {arith::AddFOp::create(b, sum[0], key)};
+                        })
+                    .getResult(0);
+            return arith::CmpFOp::create(
+                b, arith::CmpFPredicate::OLT, before,
+                constantF32(b, mass->convertToFloat()));
+          });
+    rewriter.replaceOp(op, idx);
+    return success();
+  }
+};
 
 /// select top k -> k sweeps over the experts of each token
 struct LowerSelect : OpRewritePattern<SelectOp> {
@@ -165,173 +293,106 @@ struct LowerSelect : OpRewritePattern<SelectOp> {
         b, zero, tokens, init,
         [&](ImplicitLocOpBuilder &b, Value t,
             ValueRange idx) -> SmallVector<Value> {
-          return {
-              forLoop(b, zero, k, {idx[0], all},
-                      [&](ImplicitLocOpBuilder &b, Value j,
-                          ValueRange carried) -> SmallVector<Value> {
-                        Value best = next(b, t, carried[1]);
-                        Value low =
-                            arith::TruncIOp::create(b, b.getI32Type(), best);
-                        Value index = arith::SubIOp::create(
-                            b,
-                            constantI32(b, std::numeric_limits<int32_t>::max()),
-                            low);
-                        return {tensor::InsertOp::create(b, index, carried[0],
-                                                         ValueRange{t, j}),
-                                best};
-                      })
-                  .getResult(0)};
+          return {forLoop(b, zero, k, {idx[0], all},
+                          [&](ImplicitLocOpBuilder &b, Value j,
+                              ValueRange carried) -> SmallVector<Value> {
+                            Value best = next(b, t, carried[1]);
+                            return {tensor::InsertOp::create(
+                                        b, indexOf(b, best), carried[0],
+                                        ValueRange{t, j}),
+                                    best};
+                          })
+                      .getResult(0)};
         });
     rewriter.replaceOp(op, rows.getResult(0));
     return success();
   }
 };
 
-/// weigh -> gather (and divide by the sum of the row)
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// weigh
+//===----------------------------------------------------------------------===//
+
+/// What the weights of a token are divided by, from their sum or sum of
+/// squares.
+static Value divisor(ImplicitLocOpBuilder &b, WeighOp op, Value sum) {
+  if (op.getNorm() == Norm::L2)
+    sum = math::SqrtOp::create(b, sum);
+  if (std::optional<APFloat> plus = op.getPlus())
+    return arith::AddFOp::create(b, sum,
+                                 constantF32(b, plus->convertToFloat()));
+  if (std::optional<APFloat> least = op.getAtLeast())
+    return arith::MaximumFOp::create(b, sum,
+                                     constantF32(b, least->convertToFloat()));
+  return sum;
+}
+
+namespace {
+
+/// weigh -> gather, divide by the norm of the row, multiply
 struct LowerWeigh : OpRewritePattern<WeighOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(WeighOp op,
                                 PatternRewriter &rewriter) const override {
     ImplicitLocOpBuilder b(op.getLoc(), rewriter);
-    SmallVector<OpFoldResult> sizes =
-        tensor::getMixedSizes(b, op.getLoc(), op.getIdx());
-    Value gathered = rowwise(
-        b, op.getIdx(), empty(b, sizes, b.getF32Type()),
+    Value idx = op.getIdx();
+    auto isChosen = [](ImplicitLocOpBuilder &b, Value expert) -> Value {
+      return arith::CmpIOp::create(b, arith::CmpIPredicate::sge, expert,
+                                   constantI32(b, 0));
+    };
+    auto scaled = [&](ImplicitLocOpBuilder &b, Value w) -> Value {
+      if (!op.getScale())
+        return w;
+      return arith::MulFOp::create(
+          b, w, constantF32(b, op.getScale()->convertToFloat()));
+    };
+    bool hasNorm = op.getNorm() != Norm::None;
+    Value weights = elementwise(
+        b, idx, b.getF32Type(),
         [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-          Value zero = constantI32(b, 0);
           Value token = linalg::IndexOp::create(b, 0);
-          Value expert = toIndex(b, arith::MaxSIOp::create(b, v[0], zero));
+          Value expert =
+              toIndex(b, arith::MaxSIOp::create(b, v[0], constantI32(b, 0)));
           Value weight = tensor::ExtractOp::create(b, op.getScores(),
                                                    ValueRange{token, expert});
-          Value chosen =
-              arith::CmpIOp::create(b, arith::CmpIPredicate::sge, v[0], zero);
-          return arith::SelectOp::create(b, chosen, weight, constantF32(b, 0));
+          weight = arith::SelectOp::create(b, isChosen(b, v[0]), weight,
+                                           constantF32(b, 0));
+          return hasNorm ? weight : scaled(b, weight);
         });
-    if (op.getNorm() == Norm::Sum) {
-      Value sum = rowwise(b, gathered, filled(b, sizes[0], constantF32(b, 0)),
-                          [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                            return arith::AddFOp::create(b, v[1], v[0]);
+    if (hasNorm) {
+      Value zeros = filled(b, tensor::getMixedSize(b, op.getLoc(), idx, 0),
+                           constantF32(b, 0));
+      Value sum = generic(b, 2, weights, zeros, {{0, 1}, {0}},
+                          [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                            Value term = v[0];
+                            if (op.getNorm() == Norm::L2)
+                              term = arith::MulFOp::create(b, term, term);
+                            return arith::AddFOp::create(b, v[1], term);
                           });
-      gathered = rowwise(b, {gathered, sum}, empty(b, sizes, b.getF32Type()),
-                         [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                           return arith::DivFOp::create(b, v[0], v[1]);
-                         });
+      // A token whose slots are all -1 may have the divisor 0.
+      weights = generic(
+          b, 2, {sum, idx}, weights, {{0}, {0, 1}, {0, 1}},
+          [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+            Value w = arith::DivFOp::create(b, v[2], divisor(b, op, v[0]));
+            return arith::SelectOp::create(b, isChosen(b, v[1]), scaled(b, w),
+                                           constantF32(b, 0));
+          });
     }
-    rewriter.replaceOp(op, gathered);
+    rewriter.replaceOp(op, weights);
     return success();
   }
 };
 
-/// assign -> counting sort
-struct LowerAssign : OpRewritePattern<AssignOp> {
-  using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(AssignOp op,
-                                PatternRewriter &rewriter) const override;
-};
-
-} // namespace
-
-/// Calls `body(t, j, expert, carried)` for every slot with an expert, in flat
-/// order.
-static SmallVector<Value>
-forEachSlot(ImplicitLocOpBuilder &b, Value idx, ValueRange inits,
-            function_ref<SmallVector<Value>(ImplicitLocOpBuilder &, Value,
-                                            Value, Value, ValueRange)>
-                body) {
-  Value zero = constantIndex(b, 0);
-  Value tokens = tensor::DimOp::create(b, idx, 0);
-  Value k = tensor::DimOp::create(b, idx, 1);
-  auto slot = [&](ImplicitLocOpBuilder &b, Value t, Value j,
-                  ValueRange carried) -> SmallVector<Value> {
-    Value expert = tensor::ExtractOp::create(b, idx, ValueRange{t, j});
-    Value chosen = arith::CmpIOp::create(b, arith::CmpIPredicate::sge, expert,
-                                         constantI32(b, 0));
-    auto ifOp = scf::IfOp::create(
-        b, chosen,
-        [&](OpBuilder &nested, Location loc) {
-          ImplicitLocOpBuilder inner(loc, nested);
-          scf::YieldOp::create(
-              inner, body(inner, t, j, toIndex(inner, expert), carried));
-        },
-        [&](OpBuilder &nested, Location loc) {
-          scf::YieldOp::create(nested, loc, carried);
-        });
-    return ifOp.getResults();
-  };
-  return forLoop(b, zero, tokens, inits,
-                 [&](ImplicitLocOpBuilder &b, Value t,
-                     ValueRange outer) -> SmallVector<Value> {
-                   return forLoop(b, zero, k, outer,
-                                  [&](ImplicitLocOpBuilder &b, Value j,
-                                      ValueRange inner) {
-                                    return slot(b, t, j, inner);
-                                  })
-                       .getResults();
-                 })
-      .getResults();
-}
-
-LogicalResult LowerAssign::matchAndRewrite(AssignOp op,
-                                           PatternRewriter &rewriter) const {
-  ImplicitLocOpBuilder b(op.getLoc(), rewriter);
-  Value idx = op.getIdx();
-  ReifiedRankedShapedTypeDims sizes;
-  if (failed(op.reifyResultShapes(b, sizes)))
-    return failure();
-  Value zero = constantIndex(b, 0), one = constantIndex(b, 1);
-  Value none = constantI32(b, -1), i32One = constantI32(b, 1);
-  auto increment = [&](ImplicitLocOpBuilder &b, Value counts,
-                       Value at) -> std::pair<Value, Value> {
-    Value old = tensor::ExtractOp::create(b, counts, at);
-    Value next = arith::AddIOp::create(b, old, i32One);
-    return {old, tensor::InsertOp::create(b, next, counts, at)};
-  };
-
-  // offsets[e+1] counts expert e; a running sum makes prefix sums of counts.
-  Value counts =
-      forEachSlot(b, idx, filled(b, sizes[2], constantI32(b, 0)),
-                  [&](ImplicitLocOpBuilder &b, Value, Value, Value expert,
-                      ValueRange carried) -> SmallVector<Value> {
-                    Value at = arith::AddIOp::create(b, expert, one);
-                    return {increment(b, carried[0], at).second};
-                  })[0];
-  Value last = constantIndex(b, op.getExperts() + 1);
-  Value offsets =
-      forLoop(b, zero, last, {counts, constantI32(b, 0)},
-              [&](ImplicitLocOpBuilder &b, Value e,
-                  ValueRange carried) -> SmallVector<Value> {
-                Value sum = arith::AddIOp::create(
-                    b, carried[1], tensor::ExtractOp::create(b, carried[0], e));
-                return {tensor::InsertOp::create(b, sum, carried[0], e), sum};
-              })
-          .getResult(0);
-
-  // Each expert's next free row starts at its offset.
-  SmallVector<Value> placed = forEachSlot(
-      b, idx, {filled(b, sizes[0], none), filled(b, sizes[1], none), offsets},
-      [&](ImplicitLocOpBuilder &b, Value t, Value j, Value expert,
-          ValueRange carried) -> SmallVector<Value> {
-        auto [row, next] = increment(b, carried[2], expert);
-        Value k = tensor::DimOp::create(b, idx, 1);
-        Value flat =
-            arith::AddIOp::create(b, arith::MulIOp::create(b, t, k), j);
-        return {tensor::InsertOp::create(b, row, carried[0], ValueRange{t, j}),
-                tensor::InsertOp::create(b, toI32(b, flat), carried[1],
-                                         toIndex(b, row)),
-                next};
-      });
-  rewriter.replaceOp(op, {placed[0], placed[1], offsets});
-  return success();
-}
-
-namespace {
-
 struct LowerRoutingPass
     : mlir::moe::impl::LowerRoutingPassBase<LowerRoutingPass> {
   void runOnOperation() override {
+    RewritePatternSet expansion(&getContext());
+    expansion.add<ExpandSelect>(&getContext());
+    walkAndApplyPatterns(getOperation(), std::move(expansion));
     RewritePatternSet patterns(&getContext());
-    patterns.add<LowerScore, LowerSelect, LowerWeigh, LowerAssign>(
-        &getContext());
+    patterns.add<LowerScore, LowerSelect, LowerWeigh>(&getContext());
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };

@@ -3,6 +3,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // 1. Sizes are computed at the top of the entry, from extents of its arguments.
+//    Where data decide, such as the number of rows of an expert, but a minimum
+//    bounds them by extents, the buffer is as large as the bound allows and its
+//    users see the front part of it.
 // 2. A buffer lives from its allocation to the last use of an alias of it, as
 //    seen from the block of the allocation; ops are numbered in pre-order.
 // 3. A scan in order of birth puts each buffer into a slot that is free and has
@@ -53,12 +56,49 @@ struct Slot {
 
 } // namespace
 
-static Value materialize(OpBuilder &b, Value value, IRMapping &mapping);
+/// True if the result of `op` does not decrease when an operand increases.
+static bool isMonotone(Operation *op) {
+  if (auto apply = dyn_cast<affine::AffineApplyOp>(op)) {
+    bool isMonotone = true;
+    apply.getAffineMap().walkExprs([&](AffineExpr expr) {
+      auto constant = dyn_cast<AffineConstantExpr>(expr);
+      isMonotone &= expr.getKind() != AffineExprKind::Mod &&
+                    !(constant && constant.getValue() < 0);
+    });
+    return isMonotone;
+  }
+  return isa<arith::AddIOp, arith::MulIOp, arith::MinSIOp, arith::MaxSIOp,
+             arith::IndexCastOp>(op);
+}
 
-/// The extent of dimension `dim` of `buffer`, computed from entry arguments;
-/// null if it cannot be.
-static Value materializeExtent(OpBuilder &b, Value buffer, int64_t dim,
-                               IRMapping &mapping) {
+namespace {
+
+/// Clones computations of sizes from entry arguments to an insertion point.
+class SizeBuilder {
+public:
+  SizeBuilder(OpBuilder b, IRMapping mapping)
+      : b(b), mapping(std::move(mapping)) {}
+
+  /// What `value` is or, where data decide, a bound from above; null if there
+  /// is neither.
+  Value materialize(Value value);
+
+  /// True if `materialize` gave a bound.
+  bool isBound(Value value) const { return bounded.contains(value); }
+
+private:
+  Value materializeExtent(Value buffer, int64_t dim);
+  Value clone(Operation *op, OpResult value);
+
+  OpBuilder b;
+  IRMapping mapping;
+  llvm::DenseSet<Value> bounded;
+};
+
+} // namespace
+
+/// The extent of dimension `dim` of `buffer`.
+Value SizeBuilder::materializeExtent(Value buffer, int64_t dim) {
   Location loc = buffer.getLoc();
   auto type = cast<MemRefType>(buffer.getType());
   if (!type.isDynamicDim(dim))
@@ -68,17 +108,19 @@ static Value materializeExtent(OpBuilder &b, Value buffer, int64_t dim,
     return arg ? b.createOrFold<memref::DimOp>(loc, arg, dim) : Value();
   }
   Operation *op = buffer.getDefiningOp();
-  if (auto alloc = dyn_cast<memref::AllocOp>(op))
-    return materialize(b, alloc.getDynamicSizes()[type.getDynamicDimIndex(dim)],
-                       mapping);
+  if (auto alloc = dyn_cast<memref::AllocOp>(op)) {
+    Value size = alloc.getDynamicSizes()[type.getDynamicDimIndex(dim)];
+    Value result = materialize(size);
+    return isBound(size) ? Value() : result;
+  }
   if (auto cast = dyn_cast<memref::CastOp>(op))
-    return materializeExtent(b, cast.getSource(), dim, mapping);
+    return materializeExtent(cast.getSource(), dim);
   auto collapse = dyn_cast<memref::CollapseShapeOp>(op);
   if (!collapse)
     return {};
   Value product;
   for (int64_t source : collapse.getReassociationIndices()[dim]) {
-    Value extent = materializeExtent(b, collapse.getSrc(), source, mapping);
+    Value extent = materializeExtent(collapse.getSrc(), source);
     if (!extent)
       return {};
     product =
@@ -87,9 +129,29 @@ static Value materializeExtent(OpBuilder &b, Value buffer, int64_t dim,
   return product;
 }
 
-/// Clones the computation of `value` from entry arguments to the insertion
-/// point; null if it is not one.
-static Value materialize(OpBuilder &b, Value value, IRMapping &mapping) {
+/// The pure op `op` on operands that are materialized; `value` is its result.
+Value SizeBuilder::clone(Operation *op, OpResult value) {
+  Value known;
+  bool isComplete = true;
+  for (Value operand : op->getOperands()) {
+    Value result = materialize(operand);
+    isComplete &= static_cast<bool>(result);
+    known = result ? result : known;
+    if (result && isBound(operand))
+      bounded.insert(value);
+  }
+  if (!isComplete) {
+    if (!known || !isa<arith::MinSIOp>(op))
+      return {};
+    bounded.insert(value);
+    return known;
+  }
+  if (isBound(value) && !isMonotone(op))
+    return {};
+  return b.clone(*op, mapping)->getResult(value.getResultNumber());
+}
+
+Value SizeBuilder::materialize(Value value) {
   if (Value known = mapping.lookupOrNull(value))
     return known;
   Operation *op = value.getDefiningOp();
@@ -98,35 +160,57 @@ static Value materialize(OpBuilder &b, Value value, IRMapping &mapping) {
   Value result;
   if (auto dim = dyn_cast<memref::DimOp>(op)) {
     if (std::optional<int64_t> index = dim.getConstantIndex())
-      result = materializeExtent(b, dim.getSource(), *index, mapping);
+      result = materializeExtent(dim.getSource(), *index);
   } else if (isPure(op) && op->getNumRegions() == 0) {
-    for (Value operand : op->getOperands())
-      if (!materialize(b, operand, mapping))
-        return {};
-    result = b.clone(*op, mapping)
-                 ->getResult(cast<OpResult>(value).getResultNumber());
+    result = clone(op, cast<OpResult>(value));
   }
   if (result)
     mapping.map(value, result);
   return result;
 }
 
+/// Lets the users of `alloc`, which is larger than they ask for, see the front
+/// part of it of extents `sizes`; false if that is not contiguous.
+static bool showFront(memref::AllocOp alloc, ArrayRef<Value> sizes) {
+  MemRefType type = alloc.getType();
+  for (int64_t dim = 1; dim < type.getRank(); ++dim)
+    if (type.isDynamicDim(dim))
+      return false;
+  OpBuilder b(alloc->getContext());
+  b.setInsertionPointAfter(alloc);
+  SmallVector<OpFoldResult> zeros(type.getRank(), b.getIndexAttr(0));
+  SmallVector<OpFoldResult> ones(type.getRank(), b.getIndexAttr(1));
+  SmallVector<OpFoldResult> extents =
+      getMixedValues(type.getShape(), sizes, b.getContext());
+  auto front =
+      memref::SubViewOp::create(b, alloc.getLoc(), alloc, zeros, extents, ones);
+  Value cast = memref::CastOp::create(b, alloc.getLoc(), type, front);
+  alloc.getResult().replaceAllUsesExcept(cast, front);
+  return true;
+}
+
 /// Computes all sizes at the top of the entry, equal ones once.
 static LogicalResult hoistSizes(func::FuncOp func,
                                 ArrayRef<memref::AllocOp> allocs) {
-  OpBuilder b = OpBuilder::atBlockBegin(&func.getBody().front());
-  IRMapping mapping;
+  IRMapping arguments;
   for (BlockArgument arg : func.getArguments())
-    mapping.map(arg, arg);
+    arguments.map(arg, arg);
+  OpBuilder b = OpBuilder::atBlockBegin(&func.getBody().front());
+  SizeBuilder builder(b, arguments);
   for (memref::AllocOp alloc : allocs) {
-    for (OpOperand &size : alloc.getDynamicSizesMutable()) {
-      Value hoisted = materialize(b, size.get(), mapping);
-      if (!hoisted)
-        return alloc.emitError("expected a buffer whose size follows from the "
-                               "extents of the entry's arguments, got ")
-               << alloc.getType();
-      size.set(hoisted);
-    }
+    SmallVector<Value> sizes(alloc.getDynamicSizes());
+    for (OpOperand &size : alloc.getDynamicSizesMutable())
+      if (Value hoisted = builder.materialize(size.get()))
+        size.set(hoisted);
+      else
+        sizes.clear();
+    bool isBound =
+        llvm::any_of(sizes, [&](Value size) { return builder.isBound(size); });
+    if (sizes.size() != alloc.getDynamicSizes().size() ||
+        (isBound && !showFront(alloc, sizes)))
+      return alloc.emitError("expected a buffer whose size follows from the "
+                             "extents of the entry's arguments, got ")
+             << alloc.getType();
   }
   IRRewriter rewriter(b);
   DominanceInfo dominance(func);
@@ -234,10 +318,11 @@ static void addWorkspaceFunction(func::FuncOp func, ArrayRef<Slot> slots) {
     query->setDiscardableAttr(attr.getName(), attr.getValue());
   ImplicitLocOpBuilder b(func.getLoc(), builder);
   b.setInsertionPointToStart(query.addEntryBlock());
-  IRMapping mapping;
-  mapping.map(func.getArguments(), query.getArguments());
-  SmallVector<Value> offsets = layOut(
-      b, slots, [&](Value extent) { return materialize(b, extent, mapping); });
+  IRMapping arguments;
+  arguments.map(func.getArguments(), query.getArguments());
+  SizeBuilder sizes(b, arguments);
+  SmallVector<Value> offsets =
+      layOut(b, slots, [&](Value extent) { return sizes.materialize(extent); });
   Value bytes = arith::IndexCastOp::create(b, b.getI64Type(), offsets.back());
   func::ReturnOp::create(b, bytes);
 }

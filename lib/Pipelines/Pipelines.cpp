@@ -39,7 +39,9 @@ static void addFusion(OpPassManager &pm) {
 static void addBufferization(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(
       createLowerCompositesPass(LowerCompositesPassOptions{options.fuse}));
+  pm.addNestedPass<func::FuncOp>(createLowerTrainingPass());
   pm.addNestedPass<func::FuncOp>(createLowerRoutingPass());
+  pm.addNestedPass<func::FuncOp>(createLowerAssignmentPass());
   pm.addNestedPass<func::FuncOp>(createLowerExpertsPass());
   pm.addPass(createCanonicalizerPass());
   // No CSE before: it would merge destinations that are equal, and each use

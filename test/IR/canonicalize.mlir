@@ -35,3 +35,47 @@ func.func @one_expert(%x: tensor<?x8xf32>, %w: tensor<1x6x8xf32>, %offsets: tens
          outs(%init : tensor<?x6xf32>) -> tensor<?x6xf32>
   return %y : tensor<?x6xf32>
 }
+
+// CHECK-LABEL: func @all_groups_kept(
+func.func @all_groups_kept(%key: tensor<?x16xf32>) -> tensor<?x4xi32> {
+  // CHECK: moe.select %{{.*}} top 4 : tensor<?x16xf32>
+  %idx = moe.select %key top 4 groups <4 keep 4 by 2 fill zero> : tensor<?x16xf32>
+  return %idx : tensor<?x4xi32>
+}
+
+// CHECK-LABEL: func @infinite_limit(
+func.func @infinite_limit(%g: tensor<?x96xf32>, %u: tensor<?x96xf32>) -> tensor<?x96xf32> {
+  // CHECK: moe.glu swiglu %{{.*}}, %{{.*}} : tensor<?x96xf32>
+  %h = moe.glu swiglu %g, %u limit 0x7F800000 post : tensor<?x96xf32>
+  return %h : tensor<?x96xf32>
+}
+
+// A capacity of all slots drops none.
+// CHECK-LABEL: func @capacity_of_all(
+// CHECK-SAME:    %[[IDX:[^:]*]]: tensor<3x4xi32>
+func.func @capacity_of_all(%idx: tensor<3x4xi32>) -> (tensor<3x4xi32>, tensor<3x4xi32>) {
+  // CHECK: %[[KEPT:.*]] = moe.limit %[[IDX]] into 16 capacity <11>
+  %all = moe.limit %idx into 16 capacity <12> : tensor<3x4xi32>
+  %most = moe.limit %idx into 16 capacity <11> : tensor<3x4xi32>
+  // CHECK: return %[[IDX]], %[[KEPT]]
+  return %all, %most : tensor<3x4xi32>, tensor<3x4xi32>
+}
+
+// CHECK-LABEL: func @identity_experts(
+// CHECK-SAME:    %[[XS:[^:]*]]: tensor<?x160xf32>
+func.func @identity_experts(%xs: tensor<?x160xf32>, %offsets: tensor<4xi32>) -> tensor<?x160xf32> {
+  %ys = moe.experts %xs by %offsets segments [3] : tensor<?x160xf32>, tensor<4xi32> -> tensor<?x160xf32> {
+  ^bb0(%rows: tensor<?x160xf32>, %e: index):
+    moe.yield %rows : tensor<?x160xf32>
+  }
+  // CHECK: return %[[XS]]
+  return %ys : tensor<?x160xf32>
+}
+
+// CHECK-LABEL: func @no_update(
+// CHECK-SAME:    %[[B:[^:]*]]: tensor<16xf32>
+func.func @no_update(%b: tensor<16xf32>, %counts: tensor<16xi32>) -> tensor<16xf32> {
+  %next = moe.bias_update sign %b, %counts rate 0.0 : tensor<16xf32>, tensor<16xi32>
+  // CHECK: return %[[B]]
+  return %next : tensor<16xf32>
+}

@@ -382,3 +382,247 @@ func.func @load_parameter_c1_slice(%l: index) {
   %w = moe.load_parameter @w[%l] : tensor<2x4x4xf32>
   return
 }
+
+// -----
+
+func.func @score_c1(%l: tensor<?x16xf32>) {
+  // expected-error @below {{'moe.score' op expected softmax over tokens, got sigmoid}}
+  %s = moe.score sigmoid %l over_tokens : tensor<?x16xf32>
+  return
+}
+
+// -----
+
+func.func @score_c1_groups(%l: tensor<?x16xf32>, %cu: tensor<?xi32>) {
+  // expected-error @below {{'moe.score' op expected groups of tokens with over_tokens only}}
+  %s = moe.score softmax %l of(%cu : tensor<?xi32>) : tensor<?x16xf32>
+  return
+}
+
+// -----
+
+func.func @select_c2(%key: tensor<?x16xf32>, %b: tensor<15xf32>) {
+  // expected-error @below {{'moe.select' op expected a bias for 16 experts, got 15}}
+  %idx = moe.select %key top 4 bias(%b : tensor<15xf32>) : tensor<?x16xf32>
+  return
+}
+
+// -----
+
+func.func @select_c3(%key: tensor<?x16xf32>) {
+  // expected-error @below {{'moe.select' op expected a number of groups that divides 16 experts, got 3}}
+  %idx = moe.select %key top 4 groups <3 keep 2 by 1 fill zero> : tensor<?x16xf32>
+  return
+}
+
+// -----
+
+func.func @select_c3_keep(%key: tensor<?x16xf32>) {
+  // expected-error @below {{'moe.select' op expected between 1 and 4 groups to keep, got 5}}
+  %idx = moe.select %key top 4 groups <4 keep 5 by 1 fill zero> : tensor<?x16xf32>
+  return
+}
+
+// -----
+
+func.func @select_c3_terms(%key: tensor<?x16xf32>) {
+  // expected-error @below {{'moe.select' op expected between 1 and 4 keys in a group's score, got 5}}
+  %idx = moe.select %key top 4 groups <4 keep 2 by 5 fill zero> : tensor<?x16xf32>
+  return
+}
+
+// -----
+
+func.func @weigh_c2(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>) {
+  // expected-error @below {{'moe.weigh' op expected plus or at_least, got both}}
+  %w = moe.weigh %s at %idx norm sum plus 1.0 at_least 1.0 : tensor<?x16xf32>, tensor<?x4xi32>
+  return
+}
+
+// -----
+
+func.func @weigh_c2_norm(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>) {
+  // expected-error @below {{'moe.weigh' op expected a norm with at_least}}
+  %w = moe.weigh %s at %idx at_least 1.0 : tensor<?x16xf32>, tensor<?x4xi32>
+  return
+}
+
+// -----
+
+func.func @limit_c1(%idx: tensor<?x4xi32>) {
+  // expected-error @below {{'moe.limit' op expected at least 1 expert, got 0}}
+  %kept = moe.limit %idx into 0 capacity <3> : tensor<?x4xi32>
+  return
+}
+
+// -----
+
+func.func @limit_c2(%idx: tensor<?x4xi32>, %p: tensor<?x2xf32>) {
+  // expected-error @below {{'moe.limit' op expected priorities of shape [?,4], got [?,2]}}
+  %kept = moe.limit %idx into 16 capacity <3> by(%p : tensor<?x2xf32>) : tensor<?x4xi32>
+  return
+}
+
+// -----
+
+func.func @limit_c3(%idx: tensor<?x4xi32>) {
+  // expected-error @below {{'moe.limit' op expected a capacity of at least 1, got #moe.capacity<0>}}
+  %kept = moe.limit %idx into 16 capacity <0> : tensor<?x4xi32>
+  return
+}
+
+// -----
+
+func.func @limit_c3_factor(%idx: tensor<?x4xi32>) {
+  // expected-error @below {{'moe.limit' op expected a capacity of at least 1, got #moe.capacity<0.000000e+00 floor>}}
+  %kept = moe.limit %idx into 16 capacity <0.0 floor> : tensor<?x4xi32>
+  return
+}
+
+// -----
+
+func.func @group_add_c1(%ys: tensor<?x96xf32>, %b: tensor<16x95xf32>, %o: tensor<17xi32>) {
+  // expected-error @below {{'moe.group_add' op expected a static bias [E,96] and E+1 offsets, got [16,95] and 17}}
+  %z = moe.group_add %ys, %b by %o : tensor<?x96xf32>, tensor<16x95xf32>, tensor<17xi32>
+  return
+}
+
+// -----
+
+func.func @glu_c1(%g: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.glu' op expected alpha with swiglu and situ, and beta with situ, which needs both; got reglu}}
+  %h = moe.glu reglu %g, %g alpha 2.0 : tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @glu_c1_zero(%g: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.glu' op expected alpha and beta other than 0, got 0}}
+  %h = moe.glu situ %g, %g alpha 4.0 beta 0.0 : tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @glu_c2(%g: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.glu' op expected a limit greater than 0, got -7}}
+  %h = moe.glu swiglu %g, %g limit -7.0 : tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @glu_c2_post(%g: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.glu' op expected a limit with post}}
+  %h = moe.glu swiglu %g, %g post : tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @experts_c1(%xs: tensor<?x8xf32>, %o: tensor<4xi32>) {
+  // expected-error @below {{'moe.experts' op expected 3 offsets, got 4}}
+  %ys = moe.experts %xs by %o segments [2] : tensor<?x8xf32>, tensor<4xi32> -> tensor<?x8xf32> {
+  ^bb0(%rows: tensor<?x8xf32>, %e: index):
+    moe.yield %rows : tensor<?x8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @experts_c1_bodies(%xs: tensor<?x8xf32>, %o: tensor<4xi32>) {
+  // expected-error @below {{'moe.experts' op expected one body for each segment of at least 1 expert, got 1 for [2,1]}}
+  %ys = moe.experts %xs by %o segments [2, 1] : tensor<?x8xf32>, tensor<4xi32> -> tensor<?x8xf32> {
+  ^bb0(%rows: tensor<?x8xf32>, %e: index):
+    moe.yield %rows : tensor<?x8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @experts_c2(%xs: tensor<?x8xf32>, %o: tensor<3xi32>) {
+  // expected-error @below {{'moe.experts' op expected body 0 to yield 'tensor<?x4xf32>', got 'tensor<?x8xf32>'}}
+  %ys = moe.experts %xs by %o segments [2] : tensor<?x8xf32>, tensor<3xi32> -> tensor<?x4xf32> {
+  ^bb0(%rows: tensor<?x8xf32>, %e: index):
+    moe.yield %rows : tensor<?x8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @experts_c2_arguments(%xs: tensor<?x8xf32>, %o: tensor<3xi32>) {
+  // expected-error @below {{'moe.experts' op expected body 0 to take 'tensor<?x8xf32>' and index, got 'tensor<?x8xf32>'}}
+  %ys = moe.experts %xs by %o segments [2] : tensor<?x8xf32>, tensor<3xi32> -> tensor<?x8xf32> {
+  ^bb0(%rows: tensor<?x8xf32>):
+    moe.yield %rows : tensor<?x8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @soft_dispatch_c1(%x: tensor<3x8xf32>, %d: tensor<5x4xf32>) {
+  // expected-error @below {{'moe.soft_dispatch' op expected weights for 3 tokens, got 5}}
+  %xs = moe.soft_dispatch %x, %d : tensor<3x8xf32>, tensor<5x4xf32>
+  return
+}
+
+// -----
+
+func.func @soft_combine_c1(%ys: tensor<5x8xf32>, %c: tensor<?x4xf32>) {
+  // expected-error @below {{'moe.soft_combine' op expected 4 rows, got 5}}
+  %y = moe.soft_combine %ys, %c : tensor<5x8xf32>, tensor<?x4xf32>
+  return
+}
+
+// -----
+
+func.func @soft_combine_c1_slots(%ys: tensor<5x8xf32>, %c: tensor<?x?xf32>) {
+  // expected-error @below {{'moe.soft_combine' op expected a static number of slots, got 'tensor<?x?xf32>'}}
+  %y = moe.soft_combine %ys, %c : tensor<5x8xf32>, tensor<?x?xf32>
+  return
+}
+
+// -----
+
+func.func @aux_loss_c1(%s: tensor<?x16xf32>) {
+  // expected-error @below {{'moe.aux_loss' op expected indices with balance}}
+  %l = moe.aux_loss balance %s : tensor<?x16xf32>
+  return
+}
+
+// -----
+
+func.func @aux_loss_c1_groups(%s: tensor<?x16xf32>, %cu: tensor<?xi32>) {
+  // expected-error @below {{'moe.aux_loss' op expected no groups with z}}
+  %l = moe.aux_loss z %s of(%cu : tensor<?xi32>) : tensor<?x16xf32>
+  return
+}
+
+// -----
+
+func.func @aux_loss_c2(%s: tensor<3x16xf32>, %idx: tensor<5x4xi32>) {
+  // expected-error @below {{'moe.aux_loss' op expected indices for 3 tokens, got 5}}
+  %l = moe.aux_loss balance %s at(%idx : tensor<5x4xi32>) : tensor<3x16xf32>
+  return
+}
+
+// -----
+
+func.func @bias_update_c1(%b: tensor<16xf32>, %c: tensor<15xi32>) {
+  // expected-error @below {{'moe.bias_update' op expected a static bias and as many counts, got 16 and 15}}
+  %n = moe.bias_update sign %b, %c rate 0.1 : tensor<16xf32>, tensor<15xi32>
+  return
+}
+
+// -----
+
+func.func @noise_c1(%s: tensor<3xi32>, %l: tensor<?x16xf32>) {
+  // expected-error @below {{'moe.noise' op expected a seed of 2 elements, got 3}}
+  %n = moe.noise uniform %s like %l : tensor<3xi32>, tensor<?x16xf32>
+  return
+}

@@ -28,6 +28,17 @@ func.func @load_parameter(%l: index, %e: index) {
 func.func @score(%logits: tensor<?x16xf32>) {
   // CHECK: moe.score softmax %{{.*}} : tensor<?x16xf32>
   %s = moe.score softmax %logits : tensor<?x16xf32>
+  // CHECK: moe.score sqrtsoftplus %{{.*}} : tensor<?x16xf32>
+  %root = moe.score sqrtsoftplus %logits : tensor<?x16xf32>
+  return
+}
+
+// CHECK-LABEL: func @score_over_tokens(
+func.func @score_over_tokens(%logits: tensor<?x16xf32>, %cu: tensor<?xi32>) {
+  // CHECK: moe.score softmax %{{.*}} over_tokens : tensor<?x16xf32>
+  %all = moe.score softmax %logits over_tokens : tensor<?x16xf32>
+  // CHECK: moe.score softmax %{{.*}} over_tokens of(%{{.*}} : tensor<?xi32>) : tensor<?x16xf32>
+  %grouped = moe.score softmax %logits over_tokens of(%cu : tensor<?xi32>) : tensor<?x16xf32>
   return
 }
 
@@ -38,12 +49,25 @@ func.func @select(%key: tensor<?x16xf32>) {
   return
 }
 
+// CHECK-LABEL: func @select_clauses(
+func.func @select_clauses(%key: tensor<?x16xf32>, %b: tensor<16xbf16>) {
+  // CHECK: moe.select %{{.*}} top 4 bias(%{{.*}} : tensor<16xbf16>) groups <8 keep 4 by 2 fill neg_inf> : tensor<?x16xf32>
+  %grouped = moe.select %key top 4 bias(%b : tensor<16xbf16>) groups <8 keep 4 by 2 fill neg_inf> : tensor<?x16xf32>
+  // CHECK: moe.select %{{.*}} top 4 above 0.000000e+00 until 0.899999976 : tensor<?x16xf32>
+  %bounded = moe.select %key top 4 above 0.0 until 0.9 : tensor<?x16xf32>
+  return
+}
+
 // CHECK-LABEL: func @weigh(
 func.func @weigh(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>) {
   // CHECK: moe.weigh %{{.*}} at %{{.*}} norm sum : tensor<?x16xf32>, tensor<?x4xi32>
   %normalised = moe.weigh %s at %idx norm sum : tensor<?x16xf32>, tensor<?x4xi32>
   // CHECK: moe.weigh %{{.*}} at %{{[^ ]*}} : tensor<?x16xf32>, tensor<?x4xi32>
   %plain = moe.weigh %s at %idx norm none : tensor<?x16xf32>, tensor<?x4xi32>
+  // CHECK: moe.weigh %{{.*}} at %{{.*}} norm l2 plus 9.99999997E-7 scale 2.500000e+00 : tensor<?x16xf32>, tensor<?x4xi32>
+  %scaled = moe.weigh %s at %idx norm l2 plus 1.0e-6 scale 2.5 : tensor<?x16xf32>, tensor<?x4xi32>
+  // CHECK: moe.weigh %{{.*}} at %{{.*}} norm sum at_least 9.99999997E-7 : tensor<?x16xf32>, tensor<?x4xi32>
+  %bounded = moe.weigh %s at %idx norm sum at_least 1.0e-6 : tensor<?x16xf32>, tensor<?x4xi32>
   return
 }
 
@@ -155,5 +179,83 @@ func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache
 func.func @panel_matmul(%rows: memref<160x12xf32>, %panels: memref<1x160x32xf32>) {
   // CHECK: moe.panel_matmul %{{.*}}, %{{.*}} : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
   %acc = moe.panel_matmul %rows, %panels : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
+  return
+}
+
+// CHECK-LABEL: func @limit(
+func.func @limit(%idx: tensor<?x4xi32>, %cu: tensor<?xi32>, %p: tensor<?x4xf32>) {
+  // CHECK: moe.limit %{{.*}} into 16 capacity <64> : tensor<?x4xi32>
+  %fixed = moe.limit %idx into 16 capacity <64> : tensor<?x4xi32>
+  // CHECK: moe.limit %{{.*}} into 16 capacity <1.250000e+00 ceil min 4 multiple 8> of(%{{.*}} : tensor<?xi32>) by(%{{.*}} : tensor<?x4xf32>) token_major : tensor<?x4xi32>
+  %all = moe.limit %idx into 16 capacity <1.25 ceil min 4 multiple 8> of(%cu : tensor<?xi32>) by(%p : tensor<?x4xf32>)
+           token_major : tensor<?x4xi32>
+  // CHECK: moe.limit %{{.*}} into 16 capacity <2.000000e+00 floor> : tensor<?x4xi32>
+  %floor = moe.limit %idx into 16 capacity <2.0 floor> : tensor<?x4xi32>
+  return
+}
+
+// CHECK-LABEL: func @group_add(
+func.func @group_add(%ys: tensor<?x96xf32>, %b: tensor<16x96xbf16>, %offsets: tensor<17xi32>) {
+  // CHECK: moe.group_add %{{.*}}, %{{.*}} by %{{.*}} : tensor<?x96xf32>, tensor<16x96xbf16>, tensor<17xi32>
+  %z = moe.group_add %ys, %b by %offsets : tensor<?x96xf32>, tensor<16x96xbf16>, tensor<17xi32>
+  return
+}
+
+// CHECK-LABEL: func @glu_clauses(
+func.func @glu_clauses(%g: tensor<?x96xf32>, %u: tensor<?x96xf32>) {
+  // CHECK: moe.glu swiglu %{{.*}}, %{{.*}} alpha 1.702000e+00 offset 1.000000e+00 limit 7.000000e+00 : tensor<?x96xf32>
+  %oai = moe.glu swiglu %g, %u alpha 1.702 offset 1.0 limit 7.0 : tensor<?x96xf32>
+  // CHECK: moe.glu situ %{{.*}}, %{{.*}} alpha 4.000000e+00 beta 2.500000e+01 : tensor<?x96xf32>
+  %situ = moe.glu situ %g, %u alpha 4.0 beta 25.0 : tensor<?x96xf32>
+  // CHECK: moe.glu geglu_tanh %{{.*}}, %{{.*}} limit 3.000000e+00 post : tensor<?x96xf32>
+  %post = moe.glu geglu_tanh %g, %u limit 3.0 post : tensor<?x96xf32>
+  return
+}
+
+// CHECK-LABEL: func @experts(
+func.func @experts(%xs: tensor<?x160xf32>, %offsets: tensor<4xi32>) {
+  // CHECK:      moe.experts %{{.*}} by %{{.*}} segments [2, 1] : tensor<?x160xf32>, tensor<4xi32> -> tensor<?x160xf32> {
+  // CHECK-NEXT: ^bb0(%[[ROWS:.*]]: tensor<?x160xf32>, %{{.*}}: index):
+  // CHECK-NEXT:   %[[H:.*]] = moe.glu
+  // CHECK-NEXT:   moe.yield %[[H]] : tensor<?x160xf32>
+  // CHECK-NEXT: }, {
+  // CHECK-NEXT: ^bb0(%[[SAME:.*]]: tensor<?x160xf32>, %{{.*}}: index):
+  // CHECK-NEXT:   moe.yield %[[SAME]] : tensor<?x160xf32>
+  // CHECK-NEXT: }
+  %ys = moe.experts %xs by %offsets segments [2, 1] : tensor<?x160xf32>, tensor<4xi32> -> tensor<?x160xf32> {
+  ^bb0(%rows: tensor<?x160xf32>, %e: index):
+    %h = moe.glu reglu %rows, %rows : tensor<?x160xf32>
+    moe.yield %h : tensor<?x160xf32>
+  }, {
+  ^bb0(%rows: tensor<?x160xf32>, %e: index):
+    moe.yield %rows : tensor<?x160xf32>
+  }
+  return
+}
+
+// CHECK-LABEL: func @soft(
+func.func @soft(%x: tensor<?x160xf32>, %d: tensor<?x32xf32>, %cu: tensor<?xi32>) {
+  // CHECK: moe.soft_dispatch %{{.*}}, %{{.*}} : tensor<?x160xf32>, tensor<?x32xf32>
+  %one = moe.soft_dispatch %x, %d : tensor<?x160xf32>, tensor<?x32xf32>
+  // CHECK: moe.soft_dispatch %{{.*}}, %{{.*}} of(%{{.*}} : tensor<?xi32>) : tensor<?x160xf32>, tensor<?x32xf32>
+  %xs = moe.soft_dispatch %x, %d of(%cu : tensor<?xi32>) : tensor<?x160xf32>, tensor<?x32xf32>
+  // CHECK: moe.soft_combine %{{.*}}, %{{.*}} of(%{{.*}} : tensor<?xi32>) : tensor<?x160xf32>, tensor<?x32xf32>
+  %y = moe.soft_combine %xs, %d of(%cu : tensor<?xi32>) : tensor<?x160xf32>, tensor<?x32xf32>
+  // CHECK: moe.soft_combine %{{.*}}, %{{.*}} : tensor<32x160xf32>, tensor<?x32xf32>
+  %z = moe.soft_combine %one, %d : tensor<32x160xf32>, tensor<?x32xf32>
+  return
+}
+
+// CHECK-LABEL: func @training(
+func.func @training(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>, %cu: tensor<?xi32>, %b: tensor<16xf32>,
+                    %counts: tensor<16xi32>, %seed: tensor<2xi32>) {
+  // CHECK: moe.aux_loss balance %{{.*}} at(%{{.*}} : tensor<?x4xi32>) of(%{{.*}} : tensor<?xi32>) scale 0.00999999977 : tensor<?x16xf32>
+  %balance = moe.aux_loss balance %s at(%idx : tensor<?x4xi32>) of(%cu : tensor<?xi32>) scale 0.01 : tensor<?x16xf32>
+  // CHECK: moe.aux_loss z %{{.*}} : tensor<?x16xf32>
+  %z = moe.aux_loss z %s : tensor<?x16xf32>
+  // CHECK: moe.bias_update proportional %{{.*}}, %{{.*}} rate 1.000000e-03 : tensor<16xf32>, tensor<16xi32>
+  %next = moe.bias_update proportional %b, %counts rate 0.001 : tensor<16xf32>, tensor<16xi32>
+  // CHECK: moe.noise gumbel %{{.*}} like %{{.*}} : tensor<2xi32>, tensor<?x16xf32>
+  %noise = moe.noise gumbel %seed like %s : tensor<2xi32>, tensor<?x16xf32>
   return
 }

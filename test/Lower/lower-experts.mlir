@@ -89,3 +89,76 @@ func.func @combine(%ys: tensor<?x160xf32>, %row: tensor<?x4xi32>, %w: tensor<?x4
   %y = moe.combine %ys, %row, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>
   return %y : tensor<?x160xf32>
 }
+
+// Each expert's vector is added to its rows, in place.
+// CHECK-LABEL: func @group_add(
+// CHECK-SAME:    %[[YS:[^:]*]]: tensor<?x96xf32>, %[[BIAS:[^:]*]]: tensor<16x96xbf16>
+func.func @group_add(%ys: tensor<?x96xf32>, %bias: tensor<16x96xbf16>, %offsets: tensor<17xi32>) -> tensor<?x96xf32> {
+  // CHECK: scf.for %[[E:.*]] = {{.*}} iter_args(%[[OUT:.*]] = %[[YS]])
+  // CHECK:   %[[ROWS:.*]] = tensor.extract_slice %[[OUT]]
+  // CHECK:   %[[OWN:.*]] = tensor.extract_slice %[[BIAS]][%[[E]], 0] [1, 96] [1, 1]
+  // CHECK:   %[[SUM:.*]] = linalg.generic {{.*}} ins(%[[OWN]] : {{.*}}) outs(%[[ROWS]]
+  // CHECK:   tensor.insert_slice %[[SUM]] into %[[OUT]]
+  %z = moe.group_add %ys, %bias by %offsets : tensor<?x96xf32>, tensor<16x96xbf16>, tensor<17xi32>
+  return %z : tensor<?x96xf32>
+}
+
+// The activation of gpt-oss: limits first, then the offset of up.
+// CHECK-LABEL: func @glu_clauses(
+func.func @glu_clauses(%g: tensor<?x96xf32>, %u: tensor<?x96xf32>) -> tensor<?x96xf32> {
+  // CHECK: ^bb0(%[[G:.*]]: f32, %[[U:.*]]: f32, %{{.*}}: f32):
+  // CHECK:   %[[UP_MOST:.*]] = arith.minimumf %[[U]]
+  // CHECK:   %[[UP:.*]] = arith.maximumf %[[UP_MOST]]
+  // CHECK:   %[[GATE:.*]] = arith.minimumf %[[G]]
+  // CHECK:   %[[MINUS:.*]] = arith.negf %[[GATE]]
+  // CHECK:   %[[SCALED:.*]] = arith.mulf %[[MINUS]]
+  // CHECK:   math.exp %[[SCALED]]
+  // CHECK:   %[[ACT:.*]] = arith.divf %[[GATE]]
+  // CHECK:   %[[SHIFTED:.*]] = arith.addf %[[UP]]
+  // CHECK:   arith.mulf %[[ACT]], %[[SHIFTED]]
+  %h = moe.glu swiglu %g, %u alpha 1.702 offset 1.0 limit 7.0 : tensor<?x96xf32>
+  return %h : tensor<?x96xf32>
+}
+
+// One loop for each segment; the second one reads offsets from the third expert on. The number of rows is bounded for
+// the sake of the body's buffers.
+// CHECK-LABEL: func @experts(
+// CHECK-SAME:    %[[XS:[^:]*]]: tensor<?x160xf32>, %[[OFFSETS:[^:]*]]: tensor<5xi32>
+func.func @experts(%xs: tensor<?x160xf32>, %offsets: tensor<5xi32>) -> tensor<?x160xf32> {
+  // CHECK: %[[TOTAL:.*]] = tensor.dim %[[XS]]
+  // CHECK: %[[FIRST:.*]] = scf.for
+  // CHECK:   %[[COUNT:.*]] = arith.minsi %{{.*}}, %[[TOTAL]]
+  // CHECK:   %[[ROWS:.*]] = tensor.extract_slice %[[XS]][%{{.*}}, 0] [%[[COUNT]], 160]
+  // CHECK:   %[[DOUBLE:.*]] = linalg.generic {{.*}} ins(%[[ROWS]]
+  // CHECK:   tensor.insert_slice %[[DOUBLE]]
+  // CHECK: scf.for %[[E:.*]] = {{.*}} iter_args(%{{.*}} = %[[FIRST]])
+  // CHECK:   %[[BASE:.*]] = arith.constant 2 : index
+  // CHECK:   %[[AT:.*]] = arith.addi %[[E]], %[[BASE]]
+  // CHECK:   tensor.extract %[[OFFSETS]][%[[AT]]]
+  // CHECK:   %[[ROWS:.*]] = tensor.extract_slice %[[XS]]
+  // CHECK:   tensor.insert_slice %[[ROWS]]
+  %ys = moe.experts %xs by %offsets segments [2, 2] : tensor<?x160xf32>, tensor<5xi32> -> tensor<?x160xf32> {
+  ^bb0(%rows: tensor<?x160xf32>, %e: index):
+    %h = moe.glu swiglu %rows, %rows : tensor<?x160xf32>
+    moe.yield %h : tensor<?x160xf32>
+  }, {
+  ^bb0(%rows: tensor<?x160xf32>, %e: index):
+    moe.yield %rows : tensor<?x160xf32>
+  }
+  return %ys : tensor<?x160xf32>
+}
+
+// Slot s of group b is row s * B + b.
+// CHECK-LABEL: func @soft(
+// CHECK-SAME:    %[[X:[^:]*]]: tensor<?x160xf32>, %[[D:[^:]*]]: tensor<?x32xf32>, %[[CU:[^:]*]]: tensor<?xi32>
+func.func @soft(%x: tensor<?x160xf32>, %d: tensor<?x32xf32>, %cu: tensor<?xi32>) -> tensor<?x160xf32> {
+  // CHECK: scf.for %[[B:.*]] = {{.*}} iter_args(%[[OUT:.*]] =
+  // CHECK:   %[[GROUPS:.*]] = arith.subi
+  // CHECK:   tensor.extract_slice %[[OUT]][%[[B]], 0] [32, 160] [%{{.*}}, 1]
+  // CHECK:   linalg.generic {{.*}} iterator_types = ["parallel", "reduction", "parallel"]}
+  %xs = moe.soft_dispatch %x, %d of(%cu : tensor<?xi32>) : tensor<?x160xf32>, tensor<?x32xf32>
+  // CHECK: scf.for
+  // CHECK:   linalg.generic {{.*}} iterator_types = ["parallel", "reduction", "parallel"]}
+  %y = moe.soft_combine %xs, %d of(%cu : tensor<?xi32>) : tensor<?x160xf32>, tensor<?x32xf32>
+  return %y : tensor<?x160xf32>
+}

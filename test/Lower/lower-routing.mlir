@@ -16,7 +16,7 @@ func.func @score(%logits: tensor<?x16xf32>) -> tensor<?x16xf32> {
   // CHECK:   math.exp
   // CHECK: %[[SUM:.*]] = linalg.generic {indexing_maps = [#[[TE]], #[[T]]], {{.*}}"reduction"]} ins(%[[EXP]]
   // CHECK:   arith.addf
-  // CHECK: %[[SCORES:.*]] = linalg.generic {{.*}} ins(%[[EXP]], %[[SUM]]
+  // CHECK: %[[SCORES:.*]] = linalg.generic {{.*}} ins(%[[SUM]] : {{.*}}) outs(%[[EXP]]
   // CHECK:   arith.divf
   // CHECK: return %[[SCORES]]
   %s = moe.score softmax %logits : tensor<?x16xf32>
@@ -71,7 +71,7 @@ func.func @weigh(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>) -> tensor<?x4xf32>
   // CHECK:   %[[E:.*]] = arith.index_cast %[[CLAMPED]]
   // CHECK:   %[[WEIGHT:.*]] = tensor.extract %[[SCORES]][%[[T]], %[[E]]]
   // CHECK:   %[[CHOSEN:.*]] = arith.cmpi sge, %[[EXPERT]]
-  // CHECK:   arith.select %[[CHOSEN]], %[[WEIGHT]], %cst
+  // CHECK:   arith.select %[[CHOSEN]], %[[WEIGHT]]
   // CHECK-NOT: arith.divf
   %w = moe.weigh %s at %idx : tensor<?x16xf32>, tensor<?x4xi32>
   return %w : tensor<?x4xf32>
@@ -84,28 +84,82 @@ func.func @weigh_norm_sum(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>) -> tensor
   // CHECK: %[[SUM:.*]] = linalg.generic {{.*}}["parallel", "reduction"]} ins(%[[W]]
   // CHECK: ^bb0(%[[NEXT:.*]]: f32, %[[SO_FAR:.*]]: f32):
   // CHECK:   arith.addf %[[SO_FAR]], %[[NEXT]]
-  // CHECK: linalg.generic {{.*}} ins(%[[W]], %[[SUM]]
-  // CHECK:   arith.divf
+  // CHECK: linalg.generic {{.*}} ins(%[[SUM]], %{{.*}} : {{.*}}) outs(%[[W]]
+  // CHECK:   %[[QUOTIENT:.*]] = arith.divf
+  // CHECK:   arith.select %{{.*}}, %[[QUOTIENT]]
   %w = moe.weigh %s at %idx norm sum : tensor<?x16xf32>, tensor<?x4xi32>
   return %w : tensor<?x4xf32>
 }
 
-// A counting sort: count, add up, place; slots without an expert are skipped both times.
-// CHECK-LABEL: func @assign(
-// CHECK-SAME:    %[[IDX:[^:]*]]: tensor<?x4xi32>
-func.func @assign(%idx: tensor<?x4xi32>) -> (tensor<?x4xi32>, tensor<?xi32>, tensor<17xi32>) {
-  // CHECK: %[[COUNTS:.*]] = scf.for {{.*}} -> (tensor<17xi32>)
-  // CHECK:   %[[EXPERT:.*]] = tensor.extract %[[IDX]]
-  // CHECK:   %[[CHOSEN:.*]] = arith.cmpi sge, %[[EXPERT]]
-  // CHECK:   scf.if %[[CHOSEN]]
-  // CHECK: %[[OFFSETS:.*]]:2 = scf.for {{.*}} iter_args(%{{.*}} = %[[COUNTS]], %{{.*}} = %{{.*}}) -> (tensor<17xi32>, i32)
-  // CHECK: %[[ROWS:.*]] = linalg.fill ins(%c-1_i32 : i32) outs(%{{.*}} : tensor<?x4xi32>)
-  // CHECK: %[[PERM:.*]] = linalg.fill ins(%c-1_i32 : i32) outs(%{{.*}} : tensor<?xi32>)
-  // CHECK: %[[PLACED:.*]]:3 = scf.for {{.*}} iter_args(%{{.*}} = %[[ROWS]], %{{.*}} = %[[PERM]], %{{.*}} = %[[OFFSETS]]#0)
-  // CHECK:   %[[EXPERT:.*]] = tensor.extract %[[IDX]]
-  // CHECK:   %[[CHOSEN:.*]] = arith.cmpi sge, %[[EXPERT]]
-  // CHECK:   scf.if %[[CHOSEN]]
-  // CHECK: return %[[PLACED]]#0, %[[PLACED]]#1, %[[OFFSETS]]#0
-  %row, %perm, %offsets = moe.assign %idx into 16 : tensor<?x4xi32>
-  return %row, %perm, %offsets : tensor<?x4xi32>, tensor<?xi32>, tensor<17xi32>
+// A sigmoid takes the exponential of minus the absolute value, which does not overflow.
+// CHECK-LABEL: func @sigmoid(
+func.func @sigmoid(%logits: tensor<?x16xf32>) -> tensor<?x16xf32> {
+  // CHECK: ^bb0(%[[X:.*]]: f32, %{{.*}}: f32):
+  // CHECK:   %[[MAGNITUDE:.*]] = math.absf %[[X]]
+  // CHECK:   %[[MINUS:.*]] = arith.negf %[[MAGNITUDE]]
+  // CHECK:   %[[EXP:.*]] = math.exp %[[MINUS]]
+  // CHECK:   %[[NEGATIVE:.*]] = arith.cmpf olt, %[[X]]
+  // CHECK:   %[[NUMERATOR:.*]] = arith.select %[[NEGATIVE]], %[[EXP]]
+  // CHECK:   %[[DENOMINATOR:.*]] = arith.addf %{{.*}}, %[[EXP]]
+  // CHECK:   arith.divf %[[NUMERATOR]], %[[DENOMINATOR]]
+  %s = moe.score sigmoid %logits : tensor<?x16xf32>
+  return %s : tensor<?x16xf32>
+}
+
+// Over tokens, each group's slice of the result holds its exponentials until they are divided: nothing is as large as
+// a group.
+// CHECK-LABEL: func @score_over_tokens(
+// CHECK-SAME:    %[[LOGITS:[^:]*]]: tensor<?x16xf32>, %[[CU:[^:]*]]: tensor<?xi32>
+func.func @score_over_tokens(%logits: tensor<?x16xf32>, %cu: tensor<?xi32>) -> tensor<?x16xf32> {
+  // CHECK: scf.for {{.*}} iter_args(%[[OUT:.*]] = %{{.*}}) -> (tensor<?x16xf32>)
+  // CHECK:   %[[X:.*]] = tensor.extract_slice %[[LOGITS]]
+  // CHECK:   %[[Y:.*]] = tensor.extract_slice %[[OUT]]
+  // CHECK:   linalg.generic {{.*}}["reduction", "parallel"]} ins(%[[X]]
+  // CHECK:   %[[EXP:.*]] = linalg.generic {{.*}} outs(%[[Y]]
+  // CHECK:   %[[SCORES:.*]] = linalg.generic {{.*}} outs(%[[EXP]]
+  // CHECK:   tensor.insert_slice %[[SCORES]] into %[[OUT]]
+  // CHECK-NOT: tensor.empty(%{{.*}}) : tensor<?x16xf32>
+  %s = moe.score softmax %logits over_tokens of(%cu : tensor<?xi32>) : tensor<?x16xf32>
+  return %s : tensor<?x16xf32>
+}
+
+// The groups of a token are rows of their own; the sum of the best keys of each decides which experts keep their keys.
+// CHECK-LABEL: func @select_groups(
+// CHECK-SAME:    %[[KEY:[^:]*]]: tensor<?x16xf32>, %[[BIAS:[^:]*]]: tensor<16xf32>
+func.func @select_groups(%key: tensor<?x16xf32>, %bias: tensor<16xf32>) -> tensor<?x4xi32> {
+  // CHECK: %[[BIASED:.*]] = linalg.generic {{.*}} ins(%[[KEY]], %[[BIAS]]
+  // CHECK: %[[SPLIT:.*]] = tensor.expand_shape %[[BIASED]] {{\[}}[0], [1, 2]] {{.*}} into tensor<?x4x4xf32>
+  // CHECK: %[[ROWS:.*]] = tensor.collapse_shape %[[SPLIT]] {{\[}}[0, 1], [2]] {{.*}} into tensor<?x4xf32>
+  // CHECK: scf.for {{.*}} -> (tensor<?x2xi32>)
+  // CHECK: %[[SUMS:.*]] = linalg.generic {{.*}}["parallel", "reduction"]}
+  // CHECK: tensor.expand_shape %{{.*}} {{\[}}[0, 1]] {{.*}} into tensor<?x4xf32>
+  // CHECK: %[[KEPT:.*]] = scf.for {{.*}} -> (tensor<?x3xi32>)
+  // CHECK: linalg.generic {{.*}} ins(%[[BIASED]]
+  // CHECK-COUNT-3: tensor.extract %[[KEPT]]
+  // CHECK:   %[[FILL:.*]] = arith.constant 0xFF800000 : f32
+  // CHECK:   arith.select %{{.*}}, %{{.*}}, %[[FILL]]
+  %idx = moe.select %key top 4 bias(%bias : tensor<16xf32>) groups <4 keep 3 by 2 fill neg_inf> : tensor<?x16xf32>
+  return %idx : tensor<?x4xi32>
+}
+
+// Slots whose key does not pass the bound, NaN among them, have no expert.
+// CHECK-LABEL: func @select_above(
+func.func @select_above(%key: tensor<?x16xf32>) -> tensor<?x4xi32> {
+  // CHECK: ^bb0(%[[INDEX:.*]]: i32, %[[CHOSEN:.*]]: f32, %{{.*}}: i32):
+  // CHECK:   %[[PASSES:.*]] = arith.cmpf ogt, %[[CHOSEN]]
+  // CHECK:   arith.select %[[PASSES]], %[[INDEX]], %c-1_i32
+  %idx = moe.select %key top 4 above 0.0 : tensor<?x16xf32>
+  return %idx : tensor<?x4xi32>
+}
+
+// A divisor is bounded, and the quotient scaled.
+// CHECK-LABEL: func @weigh_clauses(
+func.func @weigh_clauses(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>) -> tensor<?x4xf32> {
+  // CHECK: ^bb0(%[[SQUARES:.*]]: f32, %{{.*}}: i32, %[[W:.*]]: f32):
+  // CHECK:   %[[NORM:.*]] = math.sqrt %[[SQUARES]]
+  // CHECK:   %[[DIVISOR:.*]] = arith.maximumf %[[NORM]]
+  // CHECK:   %[[QUOTIENT:.*]] = arith.divf %[[W]], %[[DIVISOR]]
+  // CHECK:   arith.mulf %[[QUOTIENT]]
+  %w = moe.weigh %s at %idx norm l2 at_least 1.0e-6 scale 2.5 : tensor<?x16xf32>, tensor<?x4xi32>
+  return %w : tensor<?x4xf32>
 }

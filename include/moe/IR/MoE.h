@@ -25,6 +25,9 @@
 
 #include "moe/IR/MoEEnums.h.inc"
 
+#define GET_ATTRDEF_CLASSES
+#include "moe/IR/MoEAttrs.h.inc"
+
 #define GET_OP_CLASSES
 #include "moe/IR/MoEOps.h.inc"
 

@@ -7,6 +7,7 @@
 #ifndef MOE_IR_MOEATTRS_TD
 #define MOE_IR_MOEATTRS_TD
 
+include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/EnumAttr.td"
 include "moe/IR/MoEDialect.td"
 
@@ -15,16 +16,72 @@ class MoE_Enum<string name, string summary, list<I32EnumAttrCase> cases>
   let cppNamespace = "::mlir::moe";
 }
 
-/// How logits become scores. Softmax is over the experts of one token.
-def MoE_ScoreFn : MoE_Enum<"ScoreFn", "function from logits to scores",
-    [I32EnumAttrCase<"Softmax", 0, "softmax">]>;
+/// How logits become scores.
+def MoE_ScoreFn : MoE_Enum<"ScoreFn", "function from logits to scores", [
+    I32EnumAttrCase<"Softmax", 0, "softmax">, I32EnumAttrCase<"Sigmoid", 1, "sigmoid">,
+    I32EnumAttrCase<"SqrtSoftplus", 2, "sqrtsoftplus">, I32EnumAttrCase<"Relu", 3, "relu">]>;
 
 /// How the weights of a token's slots are normalised.
-def MoE_Norm : MoE_Enum<"Norm", "normalisation of slot weights",
-    [I32EnumAttrCase<"None", 0, "none">, I32EnumAttrCase<"Sum", 1, "sum">]>;
+def MoE_Norm : MoE_Enum<"Norm", "normalisation of slot weights", [
+    I32EnumAttrCase<"None", 0, "none">, I32EnumAttrCase<"Sum", 1, "sum">, I32EnumAttrCase<"L2", 2, "l2">]>;
 
-/// The gated activation of an expert: `swiglu` is silu(gate) * up.
-def MoE_GluKind : MoE_Enum<"GluKind", "gated activation",
-    [I32EnumAttrCase<"SwiGLU", 0, "swiglu">]>;
+/// The key that experts outside the kept groups get.
+def MoE_Fill : MoE_Enum<"Fill", "key of an expert whose group is not kept", [
+    I32EnumAttrCase<"NegInf", 0, "neg_inf">, I32EnumAttrCase<"Zero", 1, "zero">]>;
+
+/// How a capacity that is a fraction of the tokens becomes an integer; halves go to the even one.
+def MoE_Rounding : MoE_Enum<"Rounding", "rounding of a capacity", [
+    I32EnumAttrCase<"Floor", 0, "floor">, I32EnumAttrCase<"Ceil", 1, "ceil">,
+    I32EnumAttrCase<"Nearest", 2, "nearest">]>;
+
+/// The activation of a gated network.
+def MoE_GluKind : MoE_Enum<"GluKind", "gated activation", [
+    I32EnumAttrCase<"SwiGLU", 0, "swiglu">, I32EnumAttrCase<"GeGLU", 1, "geglu">,
+    I32EnumAttrCase<"GeGLUTanh", 2, "geglu_tanh">, I32EnumAttrCase<"ReGLU", 3, "reglu">,
+    I32EnumAttrCase<"SiTU", 4, "situ">]>;
+
+/// A loss that keeps the experts of a layer busy.
+def MoE_LossKind : MoE_Enum<"LossKind", "auxiliary loss", [
+    I32EnumAttrCase<"Balance", 0, "balance">, I32EnumAttrCase<"Z", 1, "z">, I32EnumAttrCase<"CV2", 2, "cv2">]>;
+
+/// How the bias of the selection follows the load.
+def MoE_UpdateKind : MoE_Enum<"UpdateKind", "update of a selection bias", [
+    I32EnumAttrCase<"Sign", 0, "sign">, I32EnumAttrCase<"Proportional", 1, "proportional">]>;
+
+/// The distribution of random numbers.
+def MoE_Distribution : MoE_Enum<"Distribution", "distribution of random numbers", [
+    I32EnumAttrCase<"Uniform", 0, "uniform">, I32EnumAttrCase<"Normal", 1, "normal">,
+    I32EnumAttrCase<"Gumbel", 2, "gumbel">]>;
+
+class MoE_Attr<string name, string attrMnemonic> : AttrDef<MoE_Dialect, name> {
+  let mnemonic = attrMnemonic;
+}
+
+def MoE_GroupsAttr : MoE_Attr<"Groups", "groups"> {
+  let summary = "selection among the experts of the best groups only";
+  let description = [{
+    `<8 keep 4 by 2 fill neg_inf>`: the experts stand in 8 groups of equal size, in order. A group's score is the sum of
+    its 2 largest keys; keys of experts outside the 4 groups of largest score are replaced by `-inf` or, with
+    `fill zero`, by 0, which a negative key is less than. DeepSeek-V2 (arXiv:2405.04434) sums 1 key, its maximum;
+    DeepSeek-V3 (arXiv:2412.19437) sums 2.
+  }];
+  let parameters = (ins "int64_t":$count, "int64_t":$keep, "int64_t":$terms, EnumParameter<MoE_Fill>:$fill);
+  let assemblyFormat = "`<` $count `keep` $keep `by` $terms `fill` $fill `>`";
+}
+
+def MoE_CapacityAttr : MoE_Attr<"Capacity", "capacity"> {
+  let summary = "how many slots an expert accepts from one group of tokens";
+  let description = [{
+    `<64>` is a number. `<1.25 ceil min 4 multiple 4>` depends on the tokens T of the group and the experts E:
+    `T * 1.25 / E`, computed in f64 in this order, rounded by `floor`, `ceil` or `nearest`, then at least `min` (default
+    1), then rounded up to a multiple of `multiple` (default 1). The factor includes k where the published formula does.
+  }];
+  let parameters = (ins
+    DefaultValuedParameter<"int64_t", "0">:$fixed, OptionalParameter<"::mlir::FloatAttr">:$factor,
+    DefaultValuedParameter<"::mlir::moe::Rounding", "::mlir::moe::Rounding::Floor">:$rounding,
+    DefaultValuedParameter<"int64_t", "1">:$min, DefaultValuedParameter<"int64_t", "1">:$multiple);
+  let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = "bool isFixed() const { return !getFactor(); }";
+}
 
 #endif // MOE_IR_MOEATTRS_TD

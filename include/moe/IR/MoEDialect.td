@@ -30,6 +30,8 @@ def MoE_Dialect : Dialect {
     equal extents) and `moe.state`. Of a function that is compiled for one ISA level, `moe.isa`; of its module, `moe.levels`,
     an array of `{isa, features}` in ascending order.
   }];
+  let useDefaultAttributePrinterParser = 1;
+  let extraClassDeclaration = "void registerAttributes();";
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect"];
 }
 

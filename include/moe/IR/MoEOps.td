@@ -36,12 +36,20 @@ class MoE_CoreOp<string mnemonic, list<Trait> traits = []>
         Pure, InferTypeOpAdaptor,
         DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]>;
 
-def MoE_ScoreOp : MoE_Op<"score", [
-    Pure, SameOperandsAndResultType,
-    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+def MoE_ScoreOp : MoE_CoreOp<"score"> {
   let summary = "turns router logits [T,E] into scores [T,E]";
   let description = [{
-    `softmax`: `s[t,e] = exp(l[t,e] - m[t]) / sum_e exp(l[t,e] - m[t])` with `m[t] = max_e l[t,e]`, in f32.
+    - `softmax`: `s[t,e] = exp(l[t,e] - m[t]) / sum_e exp(l[t,e] - m[t])` with `m[t] = max_e l[t,e]`, in f32; with
+      `over_tokens`, maximum and sum are over `t` instead: over all tokens, or with `of(%cu)` over those of the same group,
+      the rows `cu[b]..cu[b+1]`.
+    - `sigmoid`: `1 / (1 + exp(-l))`.
+    - `sqrtsoftplus`: `sqrt(log(1 + exp(l)))` (DeepSeek-V4).
+    - `relu`: `max(l, 0)` (ReMoE, arXiv:2412.14711).
+
+    Applied to the weights `[T,k]` of chosen logits, `softmax` is over the slots of a token. A score over tokens depends
+    on the other tokens of the group.
+
+    - `score_c1`: `over_tokens` goes with `softmax`, and groups with `over_tokens`.
 
     Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-routing`.
 
@@ -49,51 +57,124 @@ def MoE_ScoreOp : MoE_Op<"score", [
     %s = moe.score softmax %logits : tensor<?x16xf32>
     ```
   }];
-  let arguments = (ins MoE_ScoreFn:$fn, MoE_Rows2:$logits);
+  let arguments = (ins MoE_ScoreFn:$fn, MoE_Rows2:$logits, Optional<MoE_Index1>:$cu, UnitAttr:$over_tokens);
   let results = (outs MoE_Rows2:$scores);
-  let assemblyFormat = "$fn $logits attr-dict `:` type($logits)";
+  let assemblyFormat = [{
+    $fn $logits (`over_tokens` $over_tokens^)? (`of` `(` $cu^ `:` type($cu) `)`)? attr-dict `:` type($logits)
+  }];
+  let builders = [OpBuilder<(ins "ScoreFn":$fn, "Value":$logits)>];
+  let hasVerifier = 1;
 }
 
 def MoE_SelectOp : MoE_CoreOp<"select"> {
   let summary = "chooses the k experts with the largest keys, [T,E] -> [T,k]";
   let description = [{
-    Slots are in order of descending key. Ties go to the lowest index; NaN sorts below every number, so that an
-    index is always in range.
+    With `bias [E]`, it is added to the keys of every token; what the experts weigh is another matter, so a bias steers
+    the choice only. With `groups`, only the experts of each token's best groups take part: see `#moe.groups`.
+
+    Slots are in order of descending key. Ties go to the lowest index; NaN sorts below every number, so that an index is
+    always in range. Two clauses then leave slots without expert, -1: `above t` those whose key is not greater than `t`
+    (so that a token has up to k experts; ReMoE), `until p` those before which the keys add up to `p` or more (top-p;
+    Huang et al. 2024, arXiv:2403.07652).
+
+    Canonicalisation: groups that are all kept are dropped.
 
     - `select_c1`: the number of experts is static and `1 <= k <= E`.
+    - `select_c2`: the bias has E elements.
+    - `select_c3`: groups divide E, at least one is kept and at most all, and each has the experts whose keys are summed.
 
     Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-routing`.
 
     ```mlir
-    %idx = moe.select %key top 4 : tensor<?x16xf32>
+    %idx = moe.select %key top 8 bias(%b : tensor<256xf32>) groups <8 keep 4 by 2 fill neg_inf> : tensor<?x256xf32>
     ```
   }];
-  let arguments = (ins MoE_Rows2:$key, I64Attr:$k);
+  let arguments = (ins MoE_Rows2:$key, I64Attr:$k, Optional<1DTensorOf<[F32, BF16]>>:$bias,
+                   OptionalAttr<MoE_GroupsAttr>:$groups, OptionalAttr<F32Attr>:$above, OptionalAttr<F32Attr>:$until);
   let results = (outs MoE_Index2:$idx);
-  let assemblyFormat = "$key `top` $k attr-dict `:` type($key)";
+  let assemblyFormat = [{
+    $key `top` $k (`bias` `(` $bias^ `:` type($bias) `)`)? (`groups` $groups^)? (`above` $above^)? (`until` $until^)?
+    attr-dict `:` type($key)
+  }];
+  let builders = [OpBuilder<(ins "Value":$key, "int64_t":$k)>];
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
+  let extraClassDeclaration = [{
+    /// True if the k largest keys are all that is asked for.
+    bool isPlain() { return !getBias() && !getGroups() && !getAbove() && !getUntil(); }
+  }];
 }
 
 def MoE_WeighOp : MoE_CoreOp<"weigh"> {
   let summary = "reads the weights of the chosen experts, [T,E] at [T,k] -> [T,k]";
   let description = [{
     `w[t,j] = s[t, idx[t,j]]`; 0 where `idx[t,j] = -1`. With `norm sum` each row is divided by its sum, added in slot
-    order.
+    order; with `norm l2` by the root of the sum of its squares. `plus c` adds c to that divisor, `at_least c` replaces
+    it where it is less. Then `scale` multiplies.
+
+    Published routers divide before slots are dropped, or after: weigh at what `moe.select` says, or at what
+    `moe.limit` leaves of it.
 
     - `weigh_c1`: scores and indices have the same number of tokens.
+    - `weigh_c2`: `plus` and `at_least` need a norm, and exclude each other.
 
     Lifespan: created by importers; fused into `moe.route`; lowered alone by `--moe-lower-routing`.
 
     ```mlir
-    %w = moe.weigh %s at %idx norm sum : tensor<?x16xf32>, tensor<?x4xi32>
+    %w = moe.weigh %s at %idx norm sum plus 1.0e-20 scale 2.5 : tensor<?x16xf32>, tensor<?x4xi32>
     ```
   }];
   let arguments = (ins MoE_Rows2:$scores, MoE_Index2:$idx,
-                   DefaultValuedAttr<MoE_Norm, "::mlir::moe::Norm::None">:$norm);
+                   DefaultValuedAttr<MoE_Norm, "::mlir::moe::Norm::None">:$norm,
+                   OptionalAttr<F32Attr>:$plus, OptionalAttr<F32Attr>:$at_least, OptionalAttr<F32Attr>:$scale);
   let results = (outs MoE_Rows2:$weights);
-  let assemblyFormat =
-      "$scores `at` $idx (`norm` $norm^)? attr-dict `:` type($scores) `,` type($idx)";
+  let assemblyFormat = [{
+    $scores `at` $idx (`norm` $norm^)? (`plus` $plus^)? (`at_least` $at_least^)? (`scale` $scale^)? attr-dict
+    `:` type($scores) `,` type($idx)
+  }];
+  let builders = [OpBuilder<(ins "Value":$scores, "Value":$idx, CArg<"Norm", "Norm::None">:$norm)>];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// True if the weights are the scores or these divided by their sum.
+    bool isPlain() { return getNorm() != Norm::L2 && !getPlus() && !getAtLeast() && !getScale(); }
+  }];
+}
+
+def MoE_LimitOp : MoE_CoreOp<"limit", [AttrSizedOperandSegments]> {
+  let summary = "drops the slots that an expert has no capacity for, [T,k] -> [T,k]";
+  let description = [{
+    Each expert keeps the first `capacity` slots that chose it; the others become -1. With `of(%cu)`, the rows
+    `cu[b]..cu[b+1]` are group `b`, and each expert has the capacity once for each group.
+
+    First are, `slot_major` (the default), the first slots of all tokens, then the second slots, each by token; or, with
+    `token_major`, all slots of the first token, then of the second. With `by(%p)`, `[T,k]`, slots of greater `p` come
+    before, NaN last, and that order decides among equals: batch-prioritised routing, random token selection, experts
+    that keep their most probable tokens. Expert choice (Zhou et al. 2022, arXiv:2202.09368) limits `idx[t,e] = e` by the
+    scores.
+
+    The result for a token depends on the other tokens of its group.
+
+    Folded: a fixed capacity of at least T*k drops nothing, where that is static.
+
+    - `limit_c1`: the number of experts is at least 1.
+    - `limit_c2`: priorities have the shape of the indices.
+    - `limit_c3`: a fixed capacity is at least 1; a factor is finite and greater than 0, `min` and `multiple` at least 1.
+
+    Lifespan: created by importers; lowered by `--moe-lower-assignment`.
+
+    ```mlir
+    %kept = moe.limit %idx into 16 capacity <1.25 ceil min 4> of(%cu : tensor<?xi32>) : tensor<?x2xi32>
+    ```
+  }];
+  let arguments = (ins MoE_Index2:$idx, I64Attr:$experts, MoE_CapacityAttr:$capacity, Optional<MoE_Index1>:$cu,
+                   Optional<MoE_Rows2>:$priority, UnitAttr:$token_major);
+  let results = (outs MoE_Index2:$kept);
+  let assemblyFormat = [{
+    $idx `into` $experts `capacity` $capacity (`of` `(` $cu^ `:` type($cu) `)`)?
+    (`by` `(` $priority^ `:` type($priority) `)`)? (`token_major` $token_major^)? attr-dict `:` type($idx)
+  }];
+  let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 def MoE_AssignOp : MoE_CoreOp<"assign"> {
@@ -105,7 +186,7 @@ def MoE_AssignOp : MoE_CoreOp<"assign"> {
 
     - `assign_c1`: the number of experts is at least 1.
 
-    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-routing`.
+    Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-assignment`.
 
     ```mlir
     %row, %perm, %offsets = moe.assign %idx into 16 : tensor<?x4xi32>
@@ -137,12 +218,47 @@ def MoE_DispatchOp : MoE_CoreOp<"dispatch"> {
   let hasVerifier = 1;
 }
 
+def MoE_GroupAddOp : MoE_Op<"group_add", [
+    Pure, AllTypesMatch<["ys", "result"]>,
+    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+  let summary = "adds to the rows of each expert that expert's vector";
+  let description = [{
+    `z[r,n] = ys[r,n] + bias[e(r),n]`, where rows `offsets[e]..offsets[e+1]` belong to expert `e`: the biases of experts.
+    Rows past the last offset are unspecified.
+
+    - `group_add_c1`: the bias is `[E,columns of the rows]` and static, with `E+1` offsets.
+
+    Lifespan: created by importers; lowered by `--moe-lower-experts`.
+
+    ```mlir
+    %z = moe.group_add %ys, %bias by %offsets : tensor<?x96xf32>, tensor<16x96xf32>, tensor<17xi32>
+    ```
+  }];
+  let arguments = (ins MoE_Rows2:$ys, 2DTensorOf<[F32, BF16]>:$bias, MoE_Index1:$offsets);
+  let results = (outs MoE_Rows2:$result);
+  let assemblyFormat = "$ys `,` $bias `by` $offsets attr-dict `:` type($ys) `,` type($bias) `,` type($offsets)";
+  let hasVerifier = 1;
+}
+
 def MoE_GluOp : MoE_Op<"glu", [
     Pure, SameOperandsAndResultType,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let summary = "applies a gated activation, [N,I], [N,I] -> [N,I]";
   let description = [{
-    `swiglu`: `silu(gate) * up` with `silu(g) = g / (1 + exp(-g))` (Shazeer 2020, arXiv:2002.05202).
+    `act(gate) * (up + offset)` (Shazeer 2020, arXiv:2002.05202), with `offset` 0 by default, where `act(g)` is
+
+    - `swiglu`: `g / (1 + exp(-alpha g))`, alpha 1 by default;
+    - `geglu`: `g/2 (1 + erf(g / sqrt 2))`; `geglu_tanh`: `g/2 (1 + tanh(sqrt(2/pi) (g + 0.044715 g^3)))`;
+    - `reglu`: `max(g, 0)`;
+    - `situ`: `alpha tanh(g / alpha) / (1 + exp(-g))`, with `beta tanh(up / beta)` in the place of `up`.
+
+    With `limit L`, first `gate = min(gate, L)` and `up = min(max(up, -L), L)`; with `post`, it is `act(gate)` that is
+    limited instead of `gate` (Step-3.5). gpt-oss is `swiglu alpha 1.702 offset 1.0 limit 7.0`.
+
+    Canonicalisation: an infinite limit is dropped.
+
+    - `glu_c1`: `alpha` goes with `swiglu` and `situ`, `beta` with `situ`, which needs both; neither is 0.
+    - `glu_c2`: `limit` is greater than 0; `post` goes with `limit`.
 
     Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-experts`.
 
@@ -150,9 +266,72 @@ def MoE_GluOp : MoE_Op<"glu", [
     %h = moe.glu swiglu %gate, %up : tensor<?x96xf32>
     ```
   }];
-  let arguments = (ins MoE_GluKind:$kind, MoE_Rows2:$gate, MoE_Rows2:$up);
+  let arguments = (ins MoE_GluKind:$kind, MoE_Rows2:$gate, MoE_Rows2:$up, OptionalAttr<F32Attr>:$alpha,
+                   OptionalAttr<F32Attr>:$beta, OptionalAttr<F32Attr>:$offset, OptionalAttr<F32Attr>:$limit,
+                   UnitAttr:$post);
   let results = (outs MoE_Rows2:$result);
-  let assemblyFormat = "$kind $gate `,` $up attr-dict `:` type($gate)";
+  let assemblyFormat = [{
+    $kind $gate `,` $up (`alpha` $alpha^)? (`beta` $beta^)? (`offset` $offset^)? (`limit` $limit^)? (`post` $post^)?
+    attr-dict `:` type($gate)
+  }];
+  let builders = [OpBuilder<(ins "GluKind":$kind, "Value":$gate, "Value":$up)>];
+  let hasVerifier = 1;
+  let hasCanonicalizer = 1;
+  let extraClassDeclaration = [{
+    /// True if no clause changes what `kind` says.
+    bool isPlain() { return !getAlpha() && !getBeta() && !getOffset() && !getLimit(); }
+  }];
+}
+
+def MoE_ExpertsOp : MoE_Op<"experts", [
+    RecursiveMemoryEffects, SingleBlock,
+    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+  let summary = "runs any body on the rows of each expert";
+  let description = [{
+    Experts need not be alike: `segments` gives numbers of consecutive experts that share a body, one region each. A body
+    gets the rows of one expert, `offsets[e]..offsets[e+1]` of `xs`, and the expert's number within its segment, by which
+    it may load parameters; it yields as many rows. It may use any value that is defined outside. Identity, zero and
+    constant experts (MoE++, LongCat-Flash), experts of different widths, convolutions, nested mixtures: all are bodies.
+    Rows of the result past the last offset are unspecified.
+
+    Folded: where every body yields its rows, the result is `xs`.
+
+    - `experts_c1`: one region for each segment, every segment has at least 1 expert, and `E+1` offsets for their sum E.
+    - `experts_c2`: a body takes rows of the type of `xs` and an index, and yields rows of the type of the result.
+
+    Lifespan: created by importers; lowered by `--moe-lower-experts`.
+
+    ```mlir
+    %ys = moe.experts %xs by %offsets segments [14, 2] : tensor<?x160xf32>, tensor<17xi32> -> tensor<?x160xf32> {
+    ^bb0(%rows: tensor<?x160xf32>, %e: index):
+      %y = func.call @network(%rows, %e) : (tensor<?x160xf32>, index) -> tensor<?x160xf32>
+      moe.yield %y : tensor<?x160xf32>
+    }, {
+    ^bb0(%rows: tensor<?x160xf32>, %e: index):
+      moe.yield %rows : tensor<?x160xf32>
+    }
+    ```
+  }];
+  let arguments = (ins MoE_Rows2:$xs, MoE_Index1:$offsets, DenseI64ArrayAttr:$segments);
+  let results = (outs MoE_Rows2:$ys);
+  let regions = (region VariadicRegion<SizedRegion<1>>:$bodies);
+  let assemblyFormat = [{
+    $xs `by` $offsets `segments` $segments attr-dict `:` type($xs) `,` type($offsets) `->` type($ys) $bodies
+  }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+  let hasFolder = 1;
+}
+
+def MoE_YieldOp : MoE_Op<"yield", [Pure, Terminator, HasParent<"ExpertsOp">]> {
+  let summary = "ends the body of `moe.experts` with its rows";
+  let description = [{
+    ```mlir
+    moe.yield %y : tensor<?x160xf32>
+    ```
+  }];
+  let arguments = (ins MoE_Rows2:$rows);
+  let assemblyFormat = "$rows attr-dict `:` type($rows)";
 }
 
 def MoE_CombineOp : MoE_CoreOp<"combine"> {
@@ -174,6 +353,142 @@ def MoE_CombineOp : MoE_CoreOp<"combine"> {
   let assemblyFormat = [{
     $ys `,` $row `,` $weights attr-dict `:` type($ys) `,` type($row) `,` type($weights)
   }];
+  let hasVerifier = 1;
+}
+
+def MoE_SoftDispatchOp : MoE_CoreOp<"soft_dispatch"> {
+  let summary = "mixes the tokens of each group into slots, [T,H], [T,S] -> [S*B,H]";
+  let description = [{
+    `xs[s*B + b] = sum_t d[t,s] x[t]` over the tokens of group `b`, the rows `cu[b]..cu[b+1]`, ascending; without `of`
+    all tokens are one group and B = 1. Slots of one expert that stand side by side, in all groups, are thus rows side by
+    side (Soft MoE, arXiv:2308.00951, where `d = moe.score softmax over_tokens`).
+
+    - `soft_dispatch_c1`: rows and weights have the same number of tokens.
+
+    Lifespan: created by importers; lowered by `--moe-lower-experts`.
+
+    ```mlir
+    %xs = moe.soft_dispatch %x, %d of(%cu : tensor<?xi32>) : tensor<?x160xf32>, tensor<?x32xf32>
+    ```
+  }];
+  let arguments = (ins MoE_Rows2:$x, MoE_Rows2:$weights, Optional<MoE_Index1>:$cu);
+  let results = (outs MoE_Rows2:$xs);
+  let assemblyFormat = [{
+    $x `,` $weights (`of` `(` $cu^ `:` type($cu) `)`)? attr-dict `:` type($x) `,` type($weights)
+  }];
+  let hasVerifier = 1;
+}
+
+def MoE_SoftCombineOp : MoE_CoreOp<"soft_combine"> {
+  let summary = "mixes the slots of each group into tokens, [S*B,H], [T,S] -> [T,H]";
+  let description = [{
+    `y[t] = sum_s c[t,s] ys[s*B + b]`, slots ascending, where token `t` is of group `b` as in `moe.soft_dispatch`.
+
+    - `soft_combine_c1`: the number of slots is static, and without groups it is the number of rows.
+
+    Lifespan: created by importers; lowered by `--moe-lower-experts`.
+
+    ```mlir
+    %y = moe.soft_combine %ys, %c of(%cu : tensor<?xi32>) : tensor<?x160xf32>, tensor<?x32xf32>
+    ```
+  }];
+  let arguments = (ins MoE_Rows2:$ys, MoE_Rows2:$weights, Optional<MoE_Index1>:$cu);
+  let results = (outs MoE_Rows2:$result);
+  let assemblyFormat = [{
+    $ys `,` $weights (`of` `(` $cu^ `:` type($cu) `)`)? attr-dict `:` type($ys) `,` type($weights)
+  }];
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Training: nothing of a model's result depends on these
+//===----------------------------------------------------------------------===//
+
+def MoE_AuxLossOp : MoE_CoreOp<"aux_loss", [AttrSizedOperandSegments]> {
+  let summary = "measures how evenly the experts of a layer are used";
+  let description = [{
+    `scale` (default 1) times
+
+    - `balance`: `E sum_e f_e P_e` with `f_e` the number of slots of expert `e` over the number of tokens and `P_e` the
+      mean score of `e`; with `of(%cu)`, the mean of that over the groups that have tokens. At perfect balance it is k.
+      At first choices it is the loss of Switch Transformers (arXiv:2101.03961), at all choices that of Mixtral in
+      transformers; times `1/k` that of Megatron and, by sequence, of DeepSeek; on `relu` scores that of ReMoE.
+    - `z`: the mean over tokens of `(log sum_e exp(l[t,e]))^2` (ST-MoE, arXiv:2202.08906).
+    - `cv2`: `variance / (mean^2 + 1e-10)` of the sums of the columns (importance and load of Shazeer et al. 2017,
+      arXiv:1701.06538).
+
+    With no token, it is 0.
+
+    - `aux_loss_c1`: `balance` has indices; the others have neither indices nor groups.
+    - `aux_loss_c2`: the number of experts is static; scores and indices have the same number of tokens.
+
+    Lifespan: created by importers; lowered by `--moe-lower-training`.
+
+    ```mlir
+    %loss = moe.aux_loss balance %s at(%idx : tensor<?x4xi32>) scale 0.01 : tensor<?x16xf32>
+    ```
+  }];
+  let arguments = (ins MoE_LossKind:$kind, MoE_Rows2:$values, Optional<MoE_Index2>:$idx, Optional<MoE_Index1>:$cu,
+                   OptionalAttr<F32Attr>:$scale);
+  let results = (outs 0DTensorOf<[F32]>:$loss);
+  let assemblyFormat = [{
+    $kind $values (`at` `(` $idx^ `:` type($idx) `)`)? (`of` `(` $cu^ `:` type($cu) `)`)? (`scale` $scale^)? attr-dict
+    `:` type($values)
+  }];
+  let hasVerifier = 1;
+}
+
+def MoE_BiasUpdateOp : MoE_Op<"bias_update", [
+    Pure, AllTypesMatch<["bias", "result"]>,
+    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+  let summary = "moves the bias of a selection towards even load, [E] -> [E]";
+  let description = [{
+    With `c` the slots that each expert got: `sign` is `b + rate * sign(mean(c) - c)` (DeepSeek-V3, arXiv:2412.19437);
+    `proportional` is `b + rate * (1/E - c / sum(c))` (LongCat-Flash), unchanged if `sum(c)` is 0.
+
+    Folded: with rate 0 the result is the bias.
+
+    - `bias_update_c1`: bias and counts have the same static number of experts.
+
+    Lifespan: created by importers; lowered by `--moe-lower-training`.
+
+    ```mlir
+    %next = moe.bias_update sign %bias, %counts rate 0.001 : tensor<16xf32>, tensor<16xi32>
+    ```
+  }];
+  let arguments = (ins MoE_UpdateKind:$kind, 1DTensorOf<[F32]>:$bias, MoE_Index1:$counts, F32Attr:$rate);
+  let results = (outs 1DTensorOf<[F32]>:$result);
+  let assemblyFormat = "$kind $bias `,` $counts `rate` $rate attr-dict `:` type($bias) `,` type($counts)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+def MoE_NoiseOp : MoE_Op<"noise", [
+    Pure, AllTypesMatch<["like", "result"]>,
+    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+  let summary = "draws random numbers that a seed repeats, one for each element of a tensor [T,E]";
+  let description = [{
+    Element `n`, in row-major order, is made of the words 0 and 1 of Philox4x32-10 (Salmon et al. 2011,
+    doi:10.1145/2063384.2063405) with counter `(n, 0, 0, 0)` and key `seed`: so it depends on seed and place only. With
+    `u = ((word 0 >> 9) + 1/2) / 2^23`, between 0 and 1 and exact in f32, and `v` likewise of word 1:
+
+    - `uniform`: `u`;
+    - `normal`: `sqrt(-2 log u) cos(2 pi v)` (Box, Muller 1958);
+    - `gumbel`: `-log(-log u)`.
+
+    Noisy routers add it to their logits.
+
+    - `noise_c1`: the seed has 2 elements.
+
+    Lifespan: created by importers; lowered by `--moe-lower-training`.
+
+    ```mlir
+    %n = moe.noise normal %seed like %logits : tensor<2xi32>, tensor<?x16xf32>
+    ```
+  }];
+  let arguments = (ins MoE_Distribution:$distribution, MoE_Index1:$seed, MoE_Rows2:$like);
+  let results = (outs MoE_Rows2:$result);
+  let assemblyFormat = "$distribution $seed `like` $like attr-dict `:` type($seed) `,` type($like)";
   let hasVerifier = 1;
 }
 

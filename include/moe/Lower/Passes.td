@@ -13,6 +13,18 @@ include "mlir/Pass/PassBase.td"
 // On tensors
 //===----------------------------------------------------------------------===//
 
+def LowerAssignmentPass : Pass<"moe-lower-assignment", "::mlir::func::FuncOp"> {
+  let summary = "Writes `limit` and `assign` as loops on tensors";
+  let description = [{
+    `assign` is a counting sort. `limit` counts the slots of each expert in the order in which they are admitted: O(Tk).
+    By priorities, each slot is ranked among those of its expert: O(n^2) for an expert with n slots.
+
+    Precondition: form *graph*. Postcondition: neither op is left. Contract: B.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
 def LowerCompositesPass : Pass<"moe-lower-composites", "::mlir::func::FuncOp"> {
   let summary = "Writes `route` and unpacked `expert_ffn` as the core ops they are composed of";
   let description = [{
@@ -43,12 +55,13 @@ def LowerEntriesPass : Pass<"moe-lower-entries", "::mlir::ModuleOp"> {
 }
 
 def LowerExpertsPass : Pass<"moe-lower-experts", "::mlir::func::FuncOp"> {
-  let summary = "Writes `dispatch`, `grouped_matmul`, `glu` and `combine` as loops and linalg on tensors";
+  let summary = "Writes what experts do, `dispatch` to `combine`, as loops and linalg on tensors";
   let description = [{
-    Each op alone, scalar and in the order that its description gives: the oracle for the target's fused kernels. Packed
+    `dispatch`, `grouped_matmul`, `group_add`, `glu`, `experts`, `combine`, `soft_dispatch` and `soft_combine`: each op
+    alone, scalar and in the order that its description gives: the oracle for the target's fused kernels. Packed
     `grouped_matmul` is left to them.
 
-    Precondition: form *graph*. Postcondition: none of these ops is left, packed ones apart. Contract: B with respect to
+    Precondition: form *graph*. Postcondition: none of these ops is left, packed products apart. Contract: B with respect to
     the order of additions in the ops' descriptions.
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect", "::mlir::scf::SCFDialect",
@@ -56,13 +69,27 @@ def LowerExpertsPass : Pass<"moe-lower-experts", "::mlir::func::FuncOp"> {
 }
 
 def LowerRoutingPass : Pass<"moe-lower-routing", "::mlir::func::FuncOp"> {
-  let summary = "Writes `score`, `select`, `weigh` and `assign` as loops and linalg on tensors";
+  let summary = "Writes `score`, `select` and `weigh` as loops and linalg on tensors";
   let description = [{
     `select` finds the k largest keys one after the other, each as the largest below the one before, in the total order
-    of (key, lower index first) in which NaN is least: O(kE) per token. `assign` is a counting sort.
+    of (key, lower index first) in which NaN is least: O(kE) per token. Its bias and groups become other keys before,
+    its bounds drop slots after.
 
     Precondition: form *graph*. Postcondition: none of these ops is left. Contract: B with respect to the order of
     additions in the ops' descriptions.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+def LowerTrainingPass : Pass<"moe-lower-training", "::mlir::func::FuncOp"> {
+  let summary = "Writes `aux_loss`, `bias_update` and `noise` as loops and linalg on tensors";
+  let description = [{
+    Sums run in f32 over tokens ascending. The words of `noise` are computed with 32-bit multiplications that keep both
+    halves.
+
+    Precondition: form *graph*. Postcondition: none of these ops is left. Contract: B with respect to the formulas in the
+    ops' descriptions.
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect", "::mlir::scf::SCFDialect",
                            "::mlir::tensor::TensorDialect"];

@@ -6,22 +6,51 @@ only. Nothing here imports the rest of moec.
 """
 
 from moec.reference.attention import attention, cache_update
-from moec.reference.experts import expert_ffn, glu, grouped_matmul
 from moec.reference.packing import pack
-from moec.reference.routing import assign, combine, dispatch, route, score, select, weigh
+from moec.reference.routing import (
+    assign,
+    capacity_of,
+    combine,
+    dispatch,
+    limit,
+    route,
+    score,
+    select,
+    weigh,
+)
+from moec.reference.rows import (
+    expert_ffn,
+    experts,
+    glu,
+    group_add,
+    grouped_matmul,
+    soft_combine,
+    soft_dispatch,
+)
+from moec.reference.training import aux_loss, bias_update, noise, philox
 
 __all__ = [
     "assign",
     "attention",
+    "aux_loss",
+    "bias_update",
     "cache_update",
+    "capacity_of",
     "combine",
     "dispatch",
     "expert_ffn",
+    "experts",
     "glu",
+    "group_add",
     "grouped_matmul",
+    "limit",
+    "noise",
     "pack",
+    "philox",
     "route",
     "score",
     "select",
+    "soft_combine",
+    "soft_dispatch",
     "weigh",
 ]
