@@ -89,9 +89,18 @@ static bool hasUnitStride(Type type) {
   return memref && memref.getRank() > 0 && memref.isLastDimUnitStride();
 }
 
+/// True if it is the place in a row that is gathered.
+static bool isLastIndexOfLoad(OpOperand &use) {
+  return isa<memref::LoadOp>(use.getOwner()) &&
+         use.getOperandNumber() == use.getOwner()->getNumOperands() - 1;
+}
+
 bool RowwiseEmitter::isSupported(Operation &nested) {
-  if (isa<linalg::YieldOp, linalg::IndexOp>(nested))
+  if (isa<linalg::YieldOp>(nested))
     return true;
+  if (auto index = dyn_cast<linalg::IndexOp>(nested))
+    return index.getDim() != innermost ||
+           llvm::all_of(index->getUses(), isLastIndexOfLoad);
   if (auto load = dyn_cast<memref::LoadOp>(nested)) {
     // A gather of rows: the last index is the innermost dimension itself.
     auto last = load.getIndices().empty()
@@ -119,6 +128,9 @@ StringRef RowwiseEmitter::decline() {
       return "expected operands indexed by dimensions";
     if (!isVarying(operand))
       continue;
+    // A vector of i1 has eight elements in a byte, a buffer one.
+    if (getElementTypeOrSelf(operand.get()).isInteger(1))
+      return "expected elements of whole bytes";
     if (map.getResults().back() !=
             getAffineDimExpr(innermost, op.getContext()) ||
         !hasUnitStride(operand.get().getType()))

@@ -3,7 +3,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Verifiers, inferred types and effects. A label such as `select_c1` ties a
-// check to its sentence in MoEOps.td and to its case in test/IR/invalid.mlir.
+// check to its sentence at the op's definition and to its case in
+// test/IR/invalid.mlir.
+// test/IR/invalid.mlir.
 //
 //===----------------------------------------------------------------------===//
 

@@ -54,6 +54,7 @@ static void addBufferization(OpPassManager &pm, const CompileOptions &options) {
 
 /// Form *buffers* to *loops*.
 static void addLoops(OpPassManager &pm, const CompileOptions &options) {
+  pm.addNestedPass<func::FuncOp>(createLowerCopiesPass());
   pm.addPass(createCpuCloneLevelsPass(
       CpuCloneLevelsPassOptions{{options.isa.begin(), options.isa.end()}}));
   if (options.fuse) {
@@ -84,10 +85,11 @@ static void addLLVM(OpPassManager &pm) {
   pm.addPass(createLowerAffinePass());
   pm.addPass(createFinalizeMemRefToLLVMConversionPass());
   pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createConvertVectorToLLVMPass());
-  // libm first, except for what it does not have.
+  // LLVM has most functions; libm has the others, for one element of a vector
+  // at a time.
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
+  pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createConvertIndexToLLVMPass());
   pm.addPass(createArithToLLVMConversionPass());
   pm.addPass(createConvertFuncToLLVMPass());

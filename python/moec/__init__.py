@@ -6,10 +6,10 @@
 >>> moec.load("olmoe.moe").generate([510, 5347, 273], max_new_tokens=4)
 """
 
-from moec.compile import compile_checkpoint
+from moec.compiler import compile, compile_checkpoint
 from moec.errors import Error
 from moec.hf import import_checkpoint
 from moec.run import load
 
 __version__ = "0.1.0"
-__all__ = ["Error", "compile_checkpoint", "import_checkpoint", "load"]
+__all__ = ["Error", "compile", "compile_checkpoint", "import_checkpoint", "load"]

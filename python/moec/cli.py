@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import moec
-from moec.compile import compile_checkpoint
+from moec.compiler import compile_checkpoint
 from moec.errors import Error
 from moec.generate import stream
 from moec.hf import import_checkpoint

@@ -19,7 +19,7 @@ import torch
 import transformers
 
 import moec
-from moec.compile import compile_checkpoint
+from moec.compiler import compile_checkpoint
 
 BACKENDS = ("eager", "batched_mm", "grouped_mm")
 

@@ -79,3 +79,30 @@ func.func @dynamic(%x: memref<?x?xf32>, %y: memref<?x?xf32>) attributes {moe.isa
   }
   return
 }
+
+// The number of an element differs from lane to lane, and stays for scalar loops.
+// CHECK-LABEL: func @number(
+// CHECK:         linalg.generic
+func.func @number(%y: memref<?x16xi32>) attributes {moe.isa = "v4"} {
+  linalg.generic {indexing_maps = [#rows], iterator_types = ["parallel", "parallel"]} outs(%y : memref<?x16xi32>) {
+  ^bb0(%out: i32):
+    %d = linalg.index 1 : index
+    %n = arith.index_cast %d : index to i32
+    linalg.yield %n : i32
+  }
+  return
+}
+
+// Conditions are bytes in a buffer, which they are not in a vector.
+// CHECK-LABEL: func @conditions(
+// CHECK:         linalg.generic
+func.func @conditions(%x: memref<?x16xf32>, %y: memref<?x16xi1>) attributes {moe.isa = "v4"} {
+  %zero = arith.constant 0.0 : f32
+  linalg.generic {indexing_maps = [#rows, #rows], iterator_types = ["parallel", "parallel"]}
+      ins(%x : memref<?x16xf32>) outs(%y : memref<?x16xi1>) {
+  ^bb0(%a: f32, %out: i1):
+    %c = arith.cmpf ogt, %a, %zero : f32
+    linalg.yield %c : i1
+  }
+  return
+}

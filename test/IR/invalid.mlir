@@ -1,6 +1,6 @@
 // RUN: moe-opt %s -split-input-file -verify-diagnostics
 
-// One case for each label of a constraint in MoEOps.td, named after it.
+// One case for each label of a constraint where ops are defined, named after it.
 
 func.func @select_c1(%key: tensor<?x16xf32>) {
   // expected-error @below {{'moe.select' op expected between 1 and 16 experts per token, got 17}}

@@ -30,8 +30,14 @@ def passes() -> dict[str, tuple[str, str]]:
 
 def operations() -> dict[str, str]:
     """Class of each operation, by its mnemonic."""
-    found = re.findall(r'^def MoE_(\w+Op) *: *\w+<"(\w+)"', read("include/moe/IR/MoEOps.td"), re.MULTILINE)
+    text = "".join(map(read, definitions()))
+    found = re.findall(r'^def MoE_(\w+Op) *: *\w+<"(\w+)"', text, re.MULTILINE)
     return {mnemonic: cls for cls, mnemonic in found}
+
+
+def definitions() -> list[Path]:
+    """Files that define operations."""
+    return files("Ops.td", under=("include/moe/IR",))
 
 
 def llvm() -> Path:

@@ -123,6 +123,19 @@ def LowerCallPass : Pass<"moe-lower-call", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect"];
 }
 
+def LowerCopiesPass : Pass<"moe-lower-copies", "::mlir::func::FuncOp"> {
+  let summary = "Writes copies of or to a part of a buffer as linalg";
+  let description = [{
+    A `memref.copy` whose source or target is not laid out like a whole buffer becomes a `linalg.generic` that yields
+    its input. The target's lowering would call a function of MLIR's runtime library, which no package has; other
+    copies are one `memcpy`.
+
+    Precondition: form *buffers*. Postcondition: both sides of every `memref.copy` have the identity layout.
+    Contract: B.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+}
+
 def LowerWorkspacePass : Pass<"moe-lower-workspace", "::mlir::ModuleOp"> {
   let summary = "Places every buffer of an entry in the caller's workspace";
   let description = [{

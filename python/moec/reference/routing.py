@@ -33,10 +33,10 @@ def score(
         groups = np.split(logits, cu[1:-1]) if cu is not None else [logits]
         return np.concatenate([_softmax(group, axis=0) for group in groups]).astype(np.float32)
     functions = {
-        "softmax": lambda l: _softmax(l, axis=1),
-        "sigmoid": lambda l: 1 / (1 + np.exp(-l)),
-        "sqrtsoftplus": lambda l: np.sqrt(np.logaddexp(0, l)),
-        "relu": lambda l: np.maximum(l, 0),
+        "softmax": lambda x: _softmax(x, axis=1),
+        "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+        "sqrtsoftplus": lambda x: np.sqrt(np.logaddexp(0, x)),
+        "relu": lambda x: np.maximum(x, 0),
     }
     with np.errstate(over="ignore", invalid="ignore"):
         return functions[fn](logits).astype(np.float32)
@@ -66,7 +66,7 @@ def select(
     bias : array [E] or None
         Added to the keys of every token, in f32.
     groups : (count, keep, terms, fill) or None
-        Of `count` groups of E / count experts, only the `keep` best take part; a group's score is the sum of its `terms`
+        Of `count` groups of experts, only the `keep` best take part; a group's score is the sum of its `terms`
         largest keys. Other keys become `fill`.
     above : float or None
         A slot whose key is not greater than this is -1.

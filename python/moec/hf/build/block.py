@@ -8,11 +8,11 @@ import re
 from moec.errors import Error
 from moec.hf.build.ffn import network
 from moec.hf.build.module import module_text
-from moec.hf.build.ops import size
 from moec.hf.build.scope import Scope
-from moec.hf.build.text import Argument, Body, Shaped
 from moec.hf.parameters import Parameter, ffn_roles, kind_names, of_kind
 from moec.hf.spec import Sparse, Spec
+from moec.mlir.ops import size
+from moec.mlir.text import Argument, Body, Shaped
 
 
 def block(spec: Spec, parameters: list[Parameter], name: str) -> str:
@@ -42,7 +42,7 @@ def block(spec: Spec, parameters: list[Parameter], name: str) -> str:
     body = Body([Argument("x", Shaped((None, spec.hidden)), dims)])
     x = body.arguments["x"]
     y = network(Scope(body, size(body, x, "n"), weights), x, layer.ffn)
-    return module_text(spec, list(weights.values()), [body.function("block", Argument("y", y.type, dims), y)])
+    return module_text(spec, list(weights.values()), [body.function("block", [(Argument("y", y.type, dims), y)])])
 
 
 def _depth(spec: Spec, name: str) -> int:

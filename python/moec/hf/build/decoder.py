@@ -13,13 +13,13 @@ from moec.hf.build.attention import Sequences, attend
 from moec.hf.build.ffn import network
 from moec.hf.build.module import module_text
 from moec.hf.build.norm import normalize
-from moec.hf.build.ops import add_to, each, gather_rows, loop, size
 from moec.hf.build.rope import positions, tables
 from moec.hf.build.scalar import softcap
 from moec.hf.build.scope import Scope
-from moec.hf.build.text import Argument, Body, Shaped, Value, names, types
 from moec.hf.parameters import Parameter, kind_names, of_kind
 from moec.hf.spec import Layer, Spec
+from moec.mlir.ops import add_to, each, gather_rows, loop, size
+from moec.mlir.text import Argument, Body, Shaped, Value, names, types
 
 _INDICES = Shaped((None,), "i32")
 
@@ -60,7 +60,7 @@ def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> 
     normed = before("attn", x)
     x = add("attn", x, attend(scope, normed, layer.attention, sequences, spec.norm.eps))
     x = add("ffn", x, network(scope, normed if layer.parallel else before("ffn", x), layer.ffn))
-    return body.function(name, Argument("x", stream), x, private=True)
+    return body.function(name, [(Argument("x", stream), x)], private=True)
 
 
 def _forward(spec: Spec, parameters: list[Parameter]) -> str:
@@ -89,7 +89,7 @@ def _forward(spec: Spec, parameters: list[Parameter]) -> str:
     x = gather_rows(body, "last", x, wanted, scope.rows)
     x = normalize(scope, "normed", x, "norm", spec.norm)
     logits = _logits(spec, scope, x, embedding)
-    return body.function("forward", Argument("logits", logits.type, ("R", spec.vocab)), logits)
+    return body.function("forward", [(Argument("logits", logits.type, ("R", spec.vocab)), logits)])
 
 
 def _logits(spec: Spec, scope: Scope, x: Value, embedding: Value) -> Value:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from moec.hf.build.ops import each, elementwise, empty, size
 from moec.hf.build.scalar import sigmoid, softcap
 from moec.hf.build.scope import Scope, grouped_matmul
-from moec.hf.build.text import Body, Shaped, Value, float_literal, types
 from moec.hf.spec import Dense, Glu, Network, Router, Shared, Sparse
+from moec.mlir.ops import each, elementwise, empty, size
+from moec.mlir.text import Body, Shaped, Value, float_literal, types
 
 
 def network(scope: Scope, x: Value, ffn: Network) -> Value:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from moec.hf.build.text import Shaped
 from moec.hf.parameters import Parameter
 from moec.hf.spec import Sparse, Spec
+from moec.mlir.text import Shaped
 
 
 def module_text(spec: Spec, parameters: list[Parameter], functions: list[str]) -> str:

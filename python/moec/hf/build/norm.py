@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from moec.hf.build.ops import elementwise, empty, generic, zero_filled
 from moec.hf.build.scope import Scope
-from moec.hf.build.text import Value
 from moec.hf.spec import Norm
+from moec.mlir.ops import elementwise, empty, generic, zero_filled
+from moec.mlir.text import Value
 
 
 def normalize(scope: Scope, hint: str, x: Value, role: str, norm: Norm) -> Value:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from moec.hf.build.ops import cut, elementwise, empty, index_at, loop, paste, size
-from moec.hf.build.text import Body, Shaped, Value, float_literal
 from moec.hf.spec import Rope
+from moec.mlir.ops import cut, elementwise, empty, index_at, loop, paste, size
+from moec.mlir.text import Body, Shaped, Value, float_literal
 
 
 def positions(body: Body, cu: Value, past: Value, rows: Value) -> Value:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from moec.hf.build.text import Value
+from moec.mlir.text import Value
 
 
 def sigmoid(x: Value) -> Value:

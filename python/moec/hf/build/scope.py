@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from moec.hf.build.ops import elementwise, empty
-from moec.hf.build.text import Body, Shaped, Value
 from moec.hf.parameters import Parameter
+from moec.mlir.ops import elementwise, empty
+from moec.mlir.text import Body, Shaped, Value
 
 
 @dataclass(frozen=True)

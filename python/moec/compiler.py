@@ -1,19 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Compiles a checkpoint to a package, with the compiler as a process."""
+"""Compiles programs and checkpoints to packages, with the compiler as a process."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from moec.errors import Error
 from moec.hf import import_checkpoint
 from moec.native import find_tool
+from moec.ops import Program
 
 # Files that decide what is compiled; the package carries their hashes.
 _SOURCES = ("config.json", "generation_config.json")
+
+
+def compile(program: Program, package: str | os.PathLike[str]) -> None:
+    """Compile a program.
+
+    Parameters
+    ----------
+    program : moec.ops.Program
+    package : path
+        Folder to write.
+
+    Raises
+    ------
+    Error
+        If the compiler refuses it.
+    """
+    with tempfile.TemporaryDirectory() as checkpoint:
+        program.save_weights(checkpoint)
+        _run([find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package], str(program))
 
 
 def compile_checkpoint(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Union
 
-from moec.hf.build.text import Body, Shaped, Value, names, types
+from moec.mlir.text import Body, Shaped, Value, names, types
 
 Operand = tuple[Value, str]
 """A tensor and the letters of the dimensions it is indexed by, e.g. ``(x, "nd")``."""

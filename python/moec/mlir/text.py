@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import itertools
+import math
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Union
@@ -86,8 +88,8 @@ class Argument:
 class Body:
     """The operations of one function, in the order in which they are asked for.
 
-    Values are named after hints; a hint that comes again gets a number. Constants stand at the top, each once, and take
-    hints that no other value takes.
+    Values are named after hints; a hint that comes again gets a number. Names end with their region, except those of
+    constants, which stand at the top, each once.
 
     Attributes
     ----------
@@ -99,14 +101,14 @@ class Body:
         self._signature = arguments
         self._lines: list[str] = []
         self._indent = "    "
-        self._uses: Counter[str] = Counter()
+        self._visible: set[str] = set()
+        self._used: set[str] = set()
         self._constants: dict[tuple[str, str], Value] = {}
-        self._constant_uses: Counter[str] = Counter()
         self.arguments = {argument.name: self.value(argument.name, argument.type) for argument in arguments}
 
     def value(self, hint: str, type: Type) -> Value:
         """A new value; the caller prints the operation that defines it."""
-        return Value(_fresh(hint, self._uses), type, self)
+        return Value(self._fresh(hint, self._visible), type, self)
 
     def line(self, text: str) -> None:
         """An operation without result."""
@@ -119,51 +121,66 @@ class Body:
         return result
 
     @contextmanager
-    def region(self, head: str, tail: str = "}") -> Iterator[None]:
-        """A region that holds what is asked for inside the ``with``; its names end with it."""
-        self.line(head + " {")
-        outer_indent, outer_uses = self._indent, self._uses.copy()
+    def region(self, head: str | Callable[[], str], tail: str = "}") -> Iterator[None]:
+        """A region that holds what is asked for inside the ``with``.
+
+        Parameters
+        ----------
+        head : str or callable
+            What stands before the region; a callable says it when the region is complete.
+        tail : str
+            What closes it; nothing if it is empty.
+        """
+        start, indent, visible = len(self._lines), self._indent, self._visible.copy()
         self._indent += "  "
         yield
-        self._indent, self._uses = outer_indent, outer_uses
-        self.line(tail)
+        self._indent, self._visible = indent, visible.union(map(str, self._constants.values()))
+        self._lines.insert(start, f"{indent}{head if isinstance(head, str) else head()} {{")
+        if tail:
+            self.line(tail)
 
     def constant(self, literal: float | str, type: Type, hint: str) -> Value:
         """A constant, given as a number or as the text of an attribute."""
         text = float_literal(literal) if isinstance(literal, float) else str(literal)
         key = (text, str(type))
         if key not in self._constants:
-            self._constants[key] = Value(_fresh(hint, self._constant_uses), type, self)
+            self._constants[key] = Value(self._fresh(hint, self._used), type, self)
         return self._constants[key]
 
     def index(self, number: int) -> Value:
         """A constant of type index."""
         return self.constant(str(number), "index", f"c{number}")
 
-    def function(self, name: str, result: Argument, value: Value, private: bool = False) -> str:
-        """The text of the function, which returns a value."""
+    def function(self, name: str, results: Sequence[tuple[Argument, Value]], private: bool = False) -> str:
+        """The text of the function, which returns values."""
         head = f"  func.func {'private ' if private else ''}@{name}("
         arguments = [f"%{a.name}: {a.type}{a.attributes()}" for a in self._signature]
         signature = (",\n" + " " * len(head)).join(arguments)
+        returned = (",\n" + " " * 10).join(f"{result.type}{result.attributes()}" for result, _ in results)
+        values = [value for _, value in results]
         constants = [f"    {v} = arith.constant {text} : {v.type}" for (text, _), v in self._constants.items()]
         return "\n".join(
             [
-                f"{head}{signature})\n      -> ({result.type}{result.attributes()}) {{",
+                f"{head}{signature})\n      -> ({returned}) {{",
                 *constants,
                 *self._lines,
-                f"    return {value} : {value.type}",
+                f"    return {names(values)} : {types(values)}",
                 "  }",
             ]
         )
 
+    def _fresh(self, hint: str, taken: set[str]) -> str:
+        """A name that is not taken."""
+        candidates = itertools.chain([f"%{hint}"], (f"%{hint}_{number}" for number in itertools.count(1)))
+        name = next(name for name in candidates if name not in taken)
+        self._visible.add(name)
+        self._used.add(name)
+        return name
+
 
 def float_literal(number: float) -> str:
-    """Shortest decimal text of a number, with the point that MLIR wants."""
+    """Shortest decimal text of a number, with the point that MLIR wants; bits of f32 if it is not finite."""
+    if not math.isfinite(number):
+        return f"0x{struct.unpack('<I', struct.pack('<f', number))[0]:08X}"
     mantissa, mark, exponent = repr(float(number)).partition("e")
     return mantissa + ("" if "." in mantissa else ".0") + mark + exponent
-
-
-def _fresh(hint: str, uses: Counter[str]) -> str:
-    number = uses[hint]
-    uses[hint] += 1
-    return f"%{hint}_{number}" if number else f"%{hint}"

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What experts compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from moec.mlir.text import float_literal
+from moec.ops.operation import Operation
+from moec.ops.routing import assign, combine, dispatch
+from moec.ops.scope import Scope, current, type_of
+from moec.ops.tensor import Index, Operand, Tensor, empty
+
+GLUS = ("swiglu", "geglu", "geglu_tanh", "reglu", "situ")
+
+
+def grouped_matmul(rows: Operand, weights: Operand, offsets: Operand | None = None) -> Tensor:
+    """Rows times the transpose of their expert's matrix.
+
+    Parameters
+    ----------
+    rows : tensor [N, in] f32
+    weights : tensor [E, out, in], or [out, in] without offsets, f32 or bf16
+    offsets : tensor [E+1] i32 or None
+        Expert e owns the rows offsets[e] to offsets[e+1].
+
+    Returns
+    -------
+    tensor [N, out] f32
+        What stands past the last offset is not said.
+    """
+    op = Operation("grouped_matmul")
+    rows = op.operand("rows", rows, "f32", "N", "in")
+    extents = ("out", "in") if offsets is None else ("E", "out", "in")
+    weights = op.operand("weights", weights, "f32|bf16", *extents)
+    op.static(*extents)
+    groups = ""
+    if offsets is not None:
+        offsets = op.operand("offsets", offsets, "i32", "E+1")
+        groups = f"offsets({offsets.value} : {offsets.value.type}) "
+    init = empty((op["N"], op["out"]))
+    ins = f"ins({rows.value}, {weights.value} : {rows.value.type}, {weights.value.type})"
+    body = current().body
+    text = f"moe.grouped_matmul {ins} {groups}outs({init} : {init.type}) -> {init.type}"
+    return Tensor(body.op("product", init.type, text), (op["N"], op["out"]))
+
+
+def linear(x: Operand, weight: Operand) -> Tensor:
+    """x [T, in] times the transpose of a weight [out, in]."""
+    return grouped_matmul(x, weight)
+
+
+def group_add(ys: Operand, bias: Operand, offsets: Operand) -> Tensor:
+    """Rows plus the bias of their expert.
+
+    Parameters
+    ----------
+    ys : tensor [N, H] f32
+    bias : tensor [E, H] f32 or bf16
+    offsets : tensor [E+1] i32
+        Expert e owns the rows offsets[e] to offsets[e+1].
+
+    Returns
+    -------
+    tensor [N, H] f32
+    """
+    op = Operation("group_add")
+    ys = op.operand("ys", ys, "f32", "N", "H")
+    bias = op.operand("bias", bias, "f32|bf16", "E", "H")
+    offsets = op.operand("offsets", offsets, "i32", "E+1")
+    op.static("E", "H")
+    return op.result("biased", ys.shape, "f32", f"{ys.value}, {bias.value} by {offsets.value}", ys, bias, offsets)
+
+
+def glu(
+    gate: Operand,
+    up: Operand,
+    kind: str = "swiglu",
+    alpha: float | None = None,
+    beta: float | None = None,
+    offset: float | None = None,
+    limit: float | None = None,
+    post: bool = False,
+) -> Tensor:
+    """A gated activation (arXiv:2002.05202): act(gate) * (up + offset).
+
+    Parameters
+    ----------
+    gate, up : tensor [N, I] f32
+    kind : str
+        act(g) is g * sigmoid(alpha * g) for ``"swiglu"``, GELU for ``"geglu"``, its approximation by tanh for
+        ``"geglu_tanh"``, max(g, 0) for ``"reglu"``; ``"situ"`` is
+        (alpha * tanh(g / alpha) * sigmoid(g)) * (beta * tanh(up / beta)).
+    alpha, beta, offset : float or None
+    limit : float or None
+        gate is at most this and up within it, on both sides.
+    post : bool
+        The limit is that of act(gate) in place of gate.
+
+    Returns
+    -------
+    tensor [N, I] f32
+    """
+    op = Operation("glu")
+    gate, up = op.operand("gate", gate, "f32", "N", "I"), op.operand("up", up, "f32", "N", "I")
+    op.check(kind in GLUS, "kind", " or ".join(GLUS), kind)
+    op.check(alpha is None or kind in ("swiglu", "situ"), "alpha", f"none for {kind}", alpha)
+    op.check((beta is not None) <= (kind == "situ"), "beta", f"none for {kind}", beta)
+    op.check(limit is None or limit > 0, "limit", "a positive number", limit)
+    op.check(limit is not None or not post, "post", "a limit", "none")
+    clauses = {"alpha": alpha, "beta": beta, "offset": offset, "limit": limit}
+    clause = "".join(f" {word} {float_literal(number)}" for word, number in clauses.items() if number is not None)
+    text = f"{kind} {gate.value}, {up.value}{clause}{' post' if post else ''}"
+    return op.result("hidden", gate.shape, "f32", text, gate)
+
+
+def experts(rows: Operand, offsets: Operand, *segments: tuple[int, Callable[[Tensor, Index], Tensor]]) -> Tensor:
+    """Run experts of any kind on their rows.
+
+    Parameters
+    ----------
+    rows : tensor [N, H] f32
+    offsets : tensor [E+1] i32
+        Expert e owns the rows offsets[e] to offsets[e+1].
+    segments : (int, callable)
+        So many consecutive experts compute ``callable(rows, e)``: from an expert's rows [n, H] f32, for any n, those of
+        its result [n, H'] f32. e is its number inside the segment; a weight or tensor of several experts is indexed by
+        it.
+
+    Returns
+    -------
+    tensor [N, H'] f32
+        What stands past the last offset is not said.
+    """
+    op = Operation("experts")
+    rows = op.operand("rows", rows, "f32", "N", "H")
+    offsets = op.operand("offsets", offsets, "i32", "E+1")
+    op.static("E", "H")
+    counts = [count for count, _ in segments]
+    op.check(all(count >= 1 for count in counts), "segments", "at least one expert each", counts)
+    op.check(sum(counts) == op["E"], "segments", f"{op['E']} experts", f"{counts}, which are {sum(counts)}")
+    outer = current()
+    body = outer.body
+    result = body.value("ys", rows.value.type)
+
+    def head() -> str:
+        operands = f"{rows.value} by {offsets.value} segments {counts} : {rows.value.type}, {offsets.value.type}"
+        return f"{result} = moe.experts {operands} -> {type_of((op['N'], op['out']), 'f32')}"
+
+    for number, (_, expert) in enumerate(segments):
+        last = number == len(segments) - 1
+        with body.region("}," if number else head, "}" if last else ""), Scope(body, outer).entered():
+            op["n"] = f"rows of segment {number}"
+            x, e = body.value("rows", type_of((op["n"], op["H"]), "f32")), body.value("e", "index")
+            body.line(f"^bb0({x}: {x.type}, {e}: index):")
+            y = op.operand(f"segment {number}", expert(Tensor(x, (op["n"], op["H"])), Index(e)), "f32", "n", "out")
+            op.static("out")
+            body.line(f"moe.yield {y.value} : {y.value.type}")
+    shape = (op["N"], op["out"])
+    return Tensor(replace(result, type=type_of(shape, "f32")), shape)
+
+
+def expert_ffn(
+    x: Operand,
+    indices: Operand,
+    weights: Operand,
+    gate: Operand,
+    up: Operand,
+    down: Operand,
+    activation: Callable[[Tensor, Tensor], Tensor] = glu,
+) -> Tensor:
+    """Send each token through its experts: `assign`, `dispatch`, three times `grouped_matmul`, a `glu`, `combine`.
+
+    Parameters
+    ----------
+    x : tensor [T, H] f32
+    indices : tensor [T, k] i32
+        -1 is no expert.
+    weights : tensor [T, k] f32
+    gate, up : tensor [E, I, H] f32 or bf16
+    down : tensor [E, H, I] f32 or bf16
+    activation : callable
+        Of gate and up, [N, I] both.
+
+    Returns
+    -------
+    tensor [T, H] f32
+    """
+    op = Operation("expert_ffn")
+    indices, gate = op.operand("indices", indices, "i32", "T", "k"), op.operand("gate", gate, "f32|bf16", "E", "I", "H")
+    op.static("E", "k")
+    row, perm, offsets = assign(indices, op["E"])
+    rows = dispatch(x, perm, op["k"])
+    hidden = activation(grouped_matmul(rows, gate, offsets), grouped_matmul(rows, up, offsets))
+    return combine(grouped_matmul(hidden, down, offsets), row, weights)
