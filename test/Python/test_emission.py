@@ -45,16 +45,27 @@ def test_parses(tmp_path, family, switched):
     assert_parses(text, tmp_path / "model.mlir")
 
 
+def emit_attention(folder, **switches):
+    """The text of a Mixtral whose attention is another one."""
+    spec = read_spec(write_config(folder, CONFIGS["mixtral"] | {"torch_dtype": "bfloat16"}))
+    (layer,) = spec.kinds
+    layer = dataclasses.replace(layer, attention=dataclasses.replace(layer.attention, **switches))
+    spec = dataclasses.replace(spec, layers=(layer,) * len(spec.layers))
+    return decoder(spec, with_dtype(parameters(spec), spec))
+
+
 def test_partial_rope(tmp_path):
     """Channels that are not rotated are carried over."""
-    folder = write_config(tmp_path, CONFIGS["mixtral"] | {"torch_dtype": "float32"})
-    spec = read_spec(folder)
-    (layer,) = spec.kinds
-    attention = dataclasses.replace(layer.attention, rope=Rope(layer.attention.rope.inv_freq[:3]))
-    layer = dataclasses.replace(layer, attention=attention)
-    spec = dataclasses.replace(spec, layers=(layer,) * len(spec.layers))
-    text = decoder(spec, with_dtype(parameters(spec), spec))
+    text = emit_attention(tmp_path, rope=Rope((1.0, 0.1, 0.01)))
     assert "tensor.extract_slice %heads[0, 0, 6] [%n, 4, 4] [1, 1, 1]" in text
+    assert_parses(text, tmp_path / "model.mlir")
+
+
+def test_attention_switches(tmp_path):
+    text = emit_attention(tmp_path, scale=0.5, window=9, chunk=16, softcap=50.0, sinks=True)
+    assert '@layer0.sinks : tensor<2x4xbf16> from "model.layers.{0}.self_attn.sinks"' in text
+    assert "sinks(%sinks_weight : tensor<4xbf16>) outs(" in text
+    assert "{scale = 0.5 : f32, softcap = 50.0 : f32, window = 9 : i64, chunk = 16 : i64}" in text
     assert_parses(text, tmp_path / "model.mlir")
 
 

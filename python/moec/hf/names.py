@@ -18,6 +18,7 @@ DECODER = {
     "q_norm": LAYER + "self_attn.q_norm.weight",
     "k_norm": LAYER + "self_attn.k_norm.weight",
     "attn_gate": LAYER + "self_attn.gate_proj.weight",
+    "sinks": LAYER + "self_attn.sinks",
     "dense_gate": LAYER + "mlp.gate_proj.weight",
     "dense_up": LAYER + "mlp.up_proj.weight",
     "dense_down": LAYER + "mlp.down_proj.weight",

@@ -134,6 +134,8 @@ def _attention_shapes(hidden: int, attention: Attention) -> dict[str, Shape]:
         shapes |= {"q_norm": (q,), "k_norm": (kv,)}
     elif attention.qk_norm == "head":
         shapes |= {"q_norm": (attention.head_dim,), "k_norm": (attention.head_dim,)}
+    if attention.sinks:
+        shapes["sinks"] = (attention.heads,)
     if attention.gate:
         shapes["attn_gate"] = (attention.heads if attention.gate_per_head else q, hidden)
     return shapes

@@ -69,6 +69,12 @@ class Attention:
         What scores are multiplied by; None is head_dim**-0.5.
     window : int or None
         Number of positions a query sees, itself included; None is all of them.
+    chunk : int or None
+        Length of the parts of a sequence that do not see each other; None is all of it.
+    softcap : float or None
+        Bound c on the scores: they become c tanh(score / c).
+    sinks : bool
+        Whether each query head has a logit that joins its softmax and has no value.
     gate : str or None
         ``"sigmoid"`` or ``"softplus"`` of another projection of the input, by which attended values are multiplied.
     gate_per_head : bool
@@ -85,6 +91,9 @@ class Attention:
     clip: float | None = None
     scale: float | None = None
     window: int | None = None
+    chunk: int | None = None
+    softcap: float | None = None
+    sinks: bool = False
     gate: str | None = None
     gate_per_head: bool = False
 

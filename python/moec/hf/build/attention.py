@@ -47,20 +47,31 @@ def attend(scope: Scope, x: Value, attention: Attention, sequences: Sequences, e
         body.line(f"moe.cache_update {names(inputs)} into {cache}[{scope.layer}] : {types(inputs)}, {cache.type}")
     inputs = [q, sequences.cu, sequences.past, sequences.slot]
     init = empty(body, q.type.shape, rows)
-    scale = attention.scale or attention.head_dim**-0.5
-    settings = f"scale = {float_literal(scale)} : f32"
-    if attention.window:
-        settings += f", window = {attention.window} : i64"
+    sinks = ""
+    if attention.sinks:
+        logits = scope.weight("sinks")
+        sinks = f"sinks({logits} : {logits.type}) "
     attended = body.op(
         "attended",
         q.type,
         f"moe.attention ins({names(inputs)} : {types(inputs)}) "
         f"cache({sequences.k_cache}, {sequences.v_cache} at {scope.layer} : {sequences.k_cache.type}) "
-        f"outs({init} : {init.type}) {{{settings}}} -> {q.type}",
+        f"{sinks}outs({init} : {init.type}) {{{_settings(attention)}}} -> {q.type}",
     )
     if attention.gate:
         attended = _gated(scope, x, attended, attention)
     return scope.linear("attn", merge_heads(body, attended), "o")
+
+
+def _settings(attention: Attention) -> str:
+    """Attributes of the operation."""
+    settings = f"scale = {float_literal(attention.scale or attention.head_dim**-0.5)} : f32"
+    if attention.softcap:
+        settings += f", softcap = {float_literal(attention.softcap)} : f32"
+    for name, extent in (("window", attention.window), ("chunk", attention.chunk)):
+        if extent:
+            settings += f", {name} = {extent} : i64"
+    return settings
 
 
 def _project(scope: Scope, x: Value, role: str, attention: Attention, sequences: Sequences, eps: float) -> Value:
