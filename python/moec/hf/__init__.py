@@ -33,5 +33,5 @@ def import_checkpoint(checkpoint: str | os.PathLike[str], block: str | None = No
     folder = Path(checkpoint)
     spec = read_spec(folder)
     weights = parameters(spec)
-    weights = with_dtype(weights, spec) if shapes_only else with_dtypes(weights, folder)
+    weights = with_dtype(weights, spec) if shapes_only else with_dtypes(weights, folder, spec.unused)
     return build_block(spec, weights, block) if block else decoder(spec, weights)
