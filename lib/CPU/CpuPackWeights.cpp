@@ -31,8 +31,8 @@ class PackedParameters {
 public:
   explicit PackedParameters(ModuleOp module) : symbols(module) {
     for (ParameterOp op : module.getOps<ParameterOp>())
-      if (op.getSources())
-        bySources[*op.getSources()] = op;
+      if (op.getPacked())
+        bySources[*op.getPacked()] = op;
   }
 
   Type getType(LoadParameterOp load) {
@@ -72,7 +72,7 @@ ParameterOp PackedParameters::get(ArrayRef<LoadParameterOp> loads) {
   parameter = ParameterOp::create(
       b, last.getLoc(), name,
       getPackedType(last.getTensorType(), static_cast<int>(loads.size())),
-      /*source=*/nullptr, /*indices=*/nullptr, sources);
+      sources);
   symbols.insert(parameter);
   return parameter;
 }

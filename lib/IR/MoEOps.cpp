@@ -4,8 +4,7 @@
 //
 // Verifiers, inferred types and effects. A label such as `select_c1` ties a
 // check to its sentence at the op's definition and to its case in
-// test/IR/invalid.mlir.
-// test/IR/invalid.mlir.
+// test/IR/invalid*.mlir.
 //
 //===----------------------------------------------------------------------===//
 
@@ -299,95 +298,5 @@ LogicalResult PanelMatmulOp::verify() {
     return emitOpError("expected a result of [")
            << count << "," << tile << "] registers for " << kPanelColumns
            << " columns, got " << str(result);
-  return success();
-}
-
-//===----------------------------------------------------------------------===//
-// parameter, load_parameter
-//===----------------------------------------------------------------------===//
-
-/// The number of placeholders {0}..{n-1} of a tensor's name, or failure if a
-/// number is missing or repeated.
-static FailureOr<int64_t> countPlaceholders(StringRef name) {
-  int64_t n = name.count('{');
-  for (int64_t i = 0; i < n; ++i)
-    if (name.count(("{" + Twine(i) + "}").str()) != 1)
-      return failure();
-  return n;
-}
-
-LogicalResult ParameterOp::verify() {
-  if (getSource().has_value() == getSources().has_value()) // parameter_c1
-    return emitOpError("expected either `from` or `pack of`");
-  RankedTensorType type = getTensorType();
-  if (!type.hasStaticShape()) // parameter_c2
-    return emitOpError("expected a static shape, got ") << type;
-  if (!getSource()) {
-    size_t n = getSources()->size();
-    if (n < 1 || n > 2) // parameter_c5
-      return emitOpError("expected one or two sources, got ") << n;
-    return success();
-  }
-  FailureOr<int64_t> placeholders = countPlaceholders(*getSource());
-  if (failed(placeholders) || *placeholders > type.getRank()) // parameter_c3
-    return emitOpError("expected each of the placeholders {0}, {1}, ... once "
-                       "and at most as many as extents, got \"")
-           << *getSource() << "\"";
-  if (!getIndices())
-    return success();
-  if (static_cast<int64_t>(getIndices()->size()) !=
-      *placeholders) // parameter_c4
-    return emitOpError("expected ")
-           << *placeholders << " lists of indices, got "
-           << getIndices()->size();
-  for (auto [dim, list] : llvm::enumerate(*getIndices())) {
-    auto numbers = dyn_cast<ArrayAttr>(list);
-    if (!numbers || !llvm::all_of(numbers, llvm::IsaPred<IntegerAttr>) ||
-        static_cast<int64_t>(numbers.size()) !=
-            type.getDimSize(dim)) // parameter_c4
-      return emitOpError("expected a list of ")
-             << type.getDimSize(dim) << " integers for {" << dim << "}, got "
-             << list;
-  }
-  return success();
-}
-
-LogicalResult
-ParameterOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
-  if (!getSources())
-    return success();
-  RankedTensorType first;
-  for (auto name : getSources()->getAsRange<FlatSymbolRefAttr>()) {
-    auto source = symbolTable.lookupNearestSymbolFrom<ParameterOp>(*this, name);
-    if (!source) // parameter_c5
-      return emitOpError("expected a parameter, got ") << name;
-    if (first && source.getTensorType() != first) // parameter_c5
-      return emitOpError("expected sources of one type, got ")
-             << first << " and " << source.getTensorType();
-    first = source.getTensorType();
-  }
-  if (first.getRank() < 2) // parameter_c5
-    return emitOpError("expected a matrix to pack, got ") << first;
-  RankedTensorType packed = getPackedType(first, getSources()->size());
-  if (packed != getTensorType()) // parameter_c5
-    return emitOpError("expected the packed type ")
-           << packed << ", got " << getTensorType();
-  return success();
-}
-
-LogicalResult
-LoadParameterOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
-  auto parameter = symbolTable.lookupNearestSymbolFrom<ParameterOp>(
-      *this, getParameterAttr());
-  if (!parameter) // load_parameter_c1
-    return emitOpError("expected a parameter, got ") << getParameterAttr();
-  RankedTensorType type = parameter.getTensorType();
-  auto result = cast<ShapedType>(getResult().getType());
-  if (static_cast<int64_t>(getIndices().size()) > type.getRank() ||
-      type.getShape().drop_front(getIndices().size()) != result.getShape() ||
-      type.getElementType() != result.getElementType()) // load_parameter_c1
-    return emitOpError("expected a slice of ")
-           << type << " after " << getIndices().size() << " indices, got "
-           << getResult().getType();
   return success();
 }

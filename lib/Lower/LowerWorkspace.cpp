@@ -67,6 +67,8 @@ static bool isMonotone(Operation *op) {
     });
     return isMonotone;
   }
+  if (auto div = dyn_cast<arith::DivUIOp>(op))
+    return matchPattern(div.getRhs(), m_Constant());
   return isa<arith::AddIOp, arith::MulIOp, arith::MinSIOp, arith::MaxSIOp,
              arith::IndexCastOp>(op);
 }
@@ -108,11 +110,14 @@ Value SizeBuilder::materializeExtent(Value buffer, int64_t dim) {
     return arg ? b.createOrFold<memref::DimOp>(loc, arg, dim) : Value();
   }
   Operation *op = buffer.getDefiningOp();
-  if (auto alloc = dyn_cast<memref::AllocOp>(op)) {
-    Value size = alloc.getDynamicSizes()[type.getDynamicDimIndex(dim)];
+  auto exactly = [&](Value size) {
     Value result = materialize(size);
     return isBound(size) ? Value() : result;
-  }
+  };
+  if (auto alloc = dyn_cast<memref::AllocOp>(op))
+    return exactly(alloc.getDynamicSizes()[type.getDynamicDimIndex(dim)]);
+  if (auto expand = dyn_cast<memref::ExpandShapeOp>(op))
+    return exactly(cast<Value>(expand.getMixedOutputShape()[dim]));
   if (auto cast = dyn_cast<memref::CastOp>(op))
     return materializeExtent(cast.getSource(), dim);
   auto collapse = dyn_cast<memref::CollapseShapeOp>(op);

@@ -98,8 +98,9 @@ llvm::Expected<StringRef> Checkpoint::read(StringRef name,
     return llvm::createStringError(folder + ": expected a tensor '" + name +
                                    "', got none");
   Tensor &tensor = it->second;
-  std::string expected =
-      describe(getDTypeName(type.getElementType()), type.getShape());
+  Type element = type.getElementType();
+  std::string expected = describe(
+      element.isInteger(8) ? "u8" : getDTypeName(element), type.getShape());
   std::string actual = describe(runtime::describe(tensor.contents->dtype)->name,
                                 tensor.contents->shape);
   if (actual != expected)
@@ -108,6 +109,11 @@ llvm::Expected<StringRef> Checkpoint::read(StringRef name,
                                    actual);
   tensor.isRead = true;
   return StringRef(tensor.contents->data);
+}
+
+bool Checkpoint::hasF16(StringRef name) const {
+  auto it = tensors.find(name);
+  return it != tensors.end() && it->second.contents->dtype == MOE_F16;
 }
 
 llvm::Error Checkpoint::checkAllRead() const {

@@ -22,13 +22,12 @@ template <size_t elementBytes, typename Position>
 static std::string packPanel(const PackSources &sources, int64_t panel,
                              int64_t rows, Position position) {
   std::string result(rows * kPanelColumns * elementBytes, '\0');
-  int64_t columnsPerSource = kPanelColumns / sources.matrices.size();
+  int64_t columnsPerSource = kPanelColumns / sources.number;
   for (int64_t c = 0; c < kPanelColumns; ++c) {
     int64_t row = panel * columnsPerSource + c % columnsPerSource;
     if (row >= sources.out)
       continue;
-    const char *column = sources.matrices[c / columnsPerSource] +
-                         row * sources.in * elementBytes;
+    const char *column = sources.getRow(c / columnsPerSource, row);
     for (int64_t k = 0; k < sources.in; ++k)
       std::memcpy(&result[position(k, c) * elementBytes],
                   column + k * elementBytes, elementBytes);

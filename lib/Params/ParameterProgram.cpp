@@ -4,7 +4,7 @@
 //
 // Every tensor that the program reads is found and checked before the first
 // byte is written. Then the parameters are made one after another, each in
-// parallel: a stack tensor by tensor, a packed weight panel by panel.
+// parallel: a packed weight panel by panel, others in blocks of elements.
 //
 //===----------------------------------------------------------------------===//
 
@@ -12,6 +12,7 @@
 #include "moe/Params/Archive.h"
 #include "moe/Params/Checkpoint.h"
 #include "moe/Params/Pack.h"
+#include "moe/Params/ParameterArray.h"
 
 #include "Runtime/Hash.h"
 
@@ -42,100 +43,38 @@ mlir::moe::getParameterTable(ModuleOp module) {
   return table;
 }
 
-/// The parameters that `parameter` packs; none if it is a stack.
-static SmallVector<ParameterOp> getPackSources(ParameterOp parameter) {
-  SmallVector<ParameterOp> sources;
-  if (std::optional<ArrayAttr> symbols = parameter.getSources())
-    for (auto symbol : symbols->getAsRange<FlatSymbolRefAttr>())
-      sources.push_back(
-          SymbolTable::lookupNearestSymbolFrom<ParameterOp>(parameter, symbol));
-  return sources;
-}
-
 /// How a parameter is stored.
 static ArchiveEntry describe(ParameterOp parameter) {
   ArchiveEntry entry{parameter.getSymName(), parameter.getTensorType(), ""};
-  if (std::optional<ArrayAttr> sources = parameter.getSources())
-    entry.layout = "pack of " + debugString(*sources);
+  if (std::optional<ArrayAttr> packed = parameter.getPacked())
+    entry.layout = "pack of " + debugString(*packed);
   return entry;
 }
 
 namespace {
-/// The tensors that a parameter stacks, in row-major order of its leading
-/// extents; they have one size.
-struct Stack {
-  SmallVector<StringRef> tensors;
-
-  /// The bytes at `offset` of the stacked array.
-  const char *at(uint64_t offset) const {
-    size_t bytes = tensors.front().size();
-    return tensors[offset / bytes].data() + offset % bytes;
-  }
-};
-
-/// A parameter of the table and what it is made from: its own tensors, or those
-/// of the parameters that it packs.
+/// A parameter of the table and what it is made from: itself, or the parameters
+/// that it packs.
 struct Step {
   ParameterOp parameter;
-  SmallVector<Stack> sources;
+  std::vector<ParameterArray> sources;
 };
 } // namespace
 
-//===----------------------------------------------------------------------===//
-// Finding the tensors
-//===----------------------------------------------------------------------===//
-
-/// `name` with `{i}` replaced by the number that `index[i]` stands for.
-static std::string substitute(StringRef name, ArrayRef<int64_t> index,
-                              ArrayAttr numbers) {
-  std::string result = name.str();
-  for (auto [i, value] : llvm::enumerate(index)) {
-    int64_t number = value;
-    if (numbers)
-      number = cast<IntegerAttr>(cast<ArrayAttr>(numbers[i])[value]).getInt();
-    std::string placeholder = ("{" + Twine(i) + "}").str();
-    result.replace(result.find(placeholder), placeholder.size(),
-                   std::to_string(number));
-  }
-  return result;
-}
-
-/// Finds the tensors that a parameter stacks.
-static FailureOr<Stack> readStack(ParameterOp parameter,
-                                  Checkpoint &checkpoint) {
-  if (!parameter.getSource())
-    return parameter.emitError("expected a parameter with a source in the "
-                               "checkpoint");
-  StringRef name = *parameter.getSource();
-  RankedTensorType type = parameter.getTensorType();
-  ArrayRef<int64_t> extents = type.getShape().take_front(name.count('{'));
-  RankedTensorType tensorType =
-      type.clone(type.getShape().drop_front(extents.size()));
-  SmallVector<int64_t> strides = computeSuffixProduct(extents);
-
-  Stack stack;
-  for (int64_t i : llvm::seq(computeProduct(extents))) {
-    std::string tensor =
-        substitute(name, delinearize(i, strides), parameter.getIndicesAttr());
-    llvm::Expected<StringRef> bytes = checkpoint.read(tensor, tensorType);
-    if (!bytes)
-      return parameter.emitError(llvm::toString(bytes.takeError()));
-    stack.tensors.push_back(*bytes);
-  }
-  return stack;
-}
-
 /// Finds the tensors that a parameter of the table is made from.
 static FailureOr<Step> resolve(ParameterOp parameter, Checkpoint &checkpoint) {
-  SmallVector<ParameterOp> sources = getPackSources(parameter);
-  if (sources.empty())
-    sources.push_back(parameter);
+  SmallVector<ParameterOp> sources = {parameter};
+  if (parameter.getPacked())
+    sources = llvm::map_to_vector(
+        parameter.getSourceNames(), [&](FlatSymbolRefAttr name) {
+          return SymbolTable::lookupNearestSymbolFrom<ParameterOp>(parameter,
+                                                                   name);
+        });
   Step step{parameter, {}};
   for (ParameterOp source : sources) {
-    FailureOr<Stack> stack = readStack(source, checkpoint);
-    if (failed(stack))
+    FailureOr<ParameterArray> array = ParameterArray::find(source, checkpoint);
+    if (failed(array))
       return failure();
-    step.sources.push_back(std::move(*stack));
+    step.sources.push_back(std::move(*array));
   }
   return step;
 }
@@ -144,21 +83,28 @@ static FailureOr<Step> resolve(ParameterOp parameter, Checkpoint &checkpoint) {
 // Making the parameters
 //===----------------------------------------------------------------------===//
 
-/// Copies the tensors of a stack.
-static llvm::Error copyStack(const Stack &stack, const ArchiveWriter &archive,
-                             size_t entry) {
+/// Elements that are copied at a time.
+static constexpr int64_t kBlock = 1 << 16;
+
+/// Copies an array.
+static llvm::Error copy(const ParameterArray &array,
+                        const ArchiveWriter &archive, size_t entry) {
+  int64_t count = array.getType().getNumElements();
+  int64_t elementBytes = array.getType().getElementTypeBitWidth() / 8;
   return llvm::parallelForEachError(
-      llvm::seq(stack.tensors.size()), [&](size_t i) {
-        StringRef tensor = stack.tensors[i];
-        return archive.write(entry, i * tensor.size(), tensor);
+      llvm::seq<int64_t>(llvm::divideCeil(count, kBlock)), [&](int64_t i) {
+        int64_t begin = i * kBlock;
+        std::string block(std::min(kBlock, count - begin) * elementBytes, '\0');
+        array.read(begin, block.size() / elementBytes, block.data());
+        return archive.write(entry, begin * elementBytes, block);
       });
 }
 
-/// Packs the matrices of one stack, or of two interleaved.
-static llvm::Error packStacks(const Step &step, const ArchiveWriter &archive,
-                              size_t entry) {
+/// Packs the matrices of one array, or of two interleaved.
+static llvm::Error pack(const Step &step, const ArchiveWriter &archive,
+                        size_t entry) {
+  RankedTensorType source = step.sources.front().getType();
   ParameterOp parameter = step.parameter;
-  RankedTensorType source = getPackSources(parameter).front().getTensorType();
   RankedTensorType packed = parameter.getTensorType();
   if (packed.getNumElements() == 0)
     return llvm::Error::success();
@@ -168,16 +114,20 @@ static llvm::Error packStacks(const Step &step, const ArchiveWriter &archive,
   int64_t in = source.getDimSize(leading + 1);
   int64_t panels = packed.getDimSize(leading);
   int64_t matrices = computeProduct(source.getShape().take_front(leading));
-  uint64_t matrixBytes = getNumBytes(source) / matrices;
   auto packPanel =
       packed.getElementType().isF32() ? packPanelF32 : packPanelBF16;
 
   return llvm::parallelForEachError(
       llvm::seq(matrices * panels), [&](int64_t i) {
-        SmallVector<const char *> slices;
-        for (const Stack &stack : step.sources)
-          slices.push_back(stack.at(i / panels * matrixBytes));
-        std::string panel = packPanel({slices, out, in}, i % panels);
+        int64_t matrix = i / panels;
+        std::string buffer(in * packed.getElementTypeBitWidth() / 8, '\0');
+        auto getRow = [&](int64_t number, int64_t row) {
+          step.sources[number].read((matrix * out + row) * in, in,
+                                    buffer.data());
+          return buffer.data();
+        };
+        int64_t number = step.sources.size();
+        std::string panel = packPanel({number, out, in, getRow}, i % panels);
         return archive.write(entry, i * panel.size(), panel);
       });
 }
@@ -197,7 +147,7 @@ FailureOr<WeightsFile> mlir::moe::runParameterProgram(ModuleOp module,
   if (!tensors)
     return fail(tensors.takeError());
 
-  SmallVector<Step> steps;
+  std::vector<Step> steps;
   SmallVector<ArchiveEntry> entries;
   for (ParameterOp parameter : *table) {
     FailureOr<Step> step = resolve(parameter, *tensors);
@@ -216,9 +166,9 @@ FailureOr<WeightsFile> mlir::moe::runParameterProgram(ModuleOp module,
   if (!archive)
     return fail(archive.takeError());
   for (auto [i, step] : llvm::enumerate(steps))
-    if (llvm::Error error = step.parameter.getSource()
-                                ? copyStack(step.sources.front(), *archive, i)
-                                : packStacks(step, *archive, i))
+    if (llvm::Error error = step.parameter.getPacked()
+                                ? pack(step, *archive, i)
+                                : copy(step.sources.front(), *archive, i))
       return fail(std::move(error));
   if (llvm::Error error = archive->commit())
     return fail(std::move(error));

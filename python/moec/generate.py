@@ -63,7 +63,8 @@ def stream(
     longest = max([int(limits.max(initial=0)), *map(len, sources)])
     model.require(len(prompts), longest, sum(map(len, sources)))
     if model.has_encoder:
-        model.encode(np.concatenate(sources), np.cumsum([0, *map(len, sources)]), np.arange(len(sources)))
+        tokens = np.array([token for source in sources for token in source], np.int32)
+        model.encode(tokens, np.cumsum([0, *map(len, sources)]), np.arange(len(sources)))
 
     cached = np.zeros_like(lengths)
     pending = {index: list(prompts[index]) for index in np.flatnonzero(lengths < limits).tolist()}

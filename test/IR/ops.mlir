@@ -2,6 +2,8 @@
 
 // Each op is printed as it is written.
 
+// CHECK: [[MAP:#map[0-9]*]] = affine_map<(d0, d1, d2, d3) -> (d0, d1, d3, d2 * 2)>
+
 // CHECK: moe.parameter @embed : tensor<259x160xbf16> from "model.embed_tokens.weight"
 moe.parameter @embed : tensor<259x160xbf16> from "model.embed_tokens.weight"
 // CHECK: moe.parameter @up : tensor<4x16x96x160xf32> from "layers.{0}.experts.{1}.up.weight"
@@ -12,6 +14,15 @@ moe.parameter @dense_up : tensor<2x96x160xbf16> from "layers.{0}.up.weight" at [
 moe.parameter @dense_up.packed : tensor<2x3x5x2x16x16x2xbf16> pack of [@dense_up]
 // CHECK: moe.parameter @gate_up.packed : tensor<4x16x6x160x32xf32> pack of [@up, @up]
 moe.parameter @gate_up.packed : tensor<4x16x6x160x32xf32> pack of [@up, @up]
+// CHECK: moe.parameter @fused : tensor<4x16x160x192xbf16> from "layers.{0}.gate_up_proj"
+moe.parameter @fused : tensor<4x16x160x192xbf16> from "layers.{0}.gate_up_proj"
+// CHECK: moe.parameter @gate : tensor<4x16x96x160xbf16> view of @fused by [[MAP]]
+moe.parameter @gate : tensor<4x16x96x160xbf16> view of @fused by affine_map<(l, e, i, h) -> (l, e, h, 2 * i)>
+// CHECK: moe.parameter @blocks : tensor<16x160x3x16xi8> from "blocks"
+moe.parameter @blocks : tensor<16x160x3x16xi8> from "blocks"
+moe.parameter @scales : tensor<16x160x3xi8> from "scales"
+// CHECK: moe.parameter @down : tensor<16x160x96xbf16> mxfp4 of [@blocks, @scales]
+moe.parameter @down : tensor<16x160x96xbf16> mxfp4 of [@blocks, @scales]
 
 // CHECK-LABEL: func @load_parameter(
 func.func @load_parameter(%l: index, %e: index) {

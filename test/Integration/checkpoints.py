@@ -17,13 +17,21 @@ def random_weights(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
     return {name: _to_bf16(rng.standard_normal(shape) / np.sqrt(shape[-1])) for name, shape in shapes.items()}
 
 
+def random_bytes(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
+    """Any bytes, but scales of small floats that make weights as large as `random_weights`."""
+    rng = np.random.default_rng(1)
+    ranges = {name: (119, 126) if name.endswith("scales") else (0, 256) for name in shapes}
+    return {name: rng.integers(*ranges[name], shape, np.uint8) for name, shape in shapes.items()}
+
+
 def write_weights(folder: Path, weights: Mapping[str, np.ndarray], dtype: str) -> Path:
-    """Write model.safetensors with weights of a dtype, ``"f32"`` or ``"bf16"``."""
+    """Write model.safetensors with weights of a dtype, ``"f32"`` or ``"bf16"``; bytes stay bytes."""
     header, chunks, end = {}, [], 0
     for name, values in weights.items():
-        chunk = (values if dtype == "f32" else (values.view(np.uint32) >> 16).astype(np.uint16)).tobytes()
+        stored = "u8" if values.dtype == np.uint8 else dtype
+        chunk = ((values.view(np.uint32) >> 16).astype(np.uint16) if stored == "bf16" else values).tobytes()
         begin, end = end, end + len(chunk)
-        header[name] = {"dtype": dtype.upper(), "shape": values.shape, "data_offsets": [begin, end]}
+        header[name] = {"dtype": stored.upper(), "shape": values.shape, "data_offsets": [begin, end]}
         chunks.append(chunk)
     folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(folder / "model.safetensors", header, b"".join(chunks))

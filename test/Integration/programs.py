@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from checkpoints import random_weights, write_weights
+from checkpoints import random_bytes, random_weights, write_weights
 
 import moec
+from moec import reference
 from moec.native import find_tool
 
 _FOLDER = Path(__file__).parents[1] / "Programs"
-_PARAMETER = re.compile(r'moe\.parameter @(\S+) : tensor<([\dx]+)x\w+> from "(.*)"')
+_PARAMETER = re.compile(r"moe\.parameter @(\S+) : tensor<([\dx]+)x(\w+)> (from|view of|mxfp4 of) (.*)")
+_VIEW = re.compile(r"@(\S+) by affine_map<(.*) -> (.*)>")
 _THREADS = (1, 3)
 
 
@@ -59,29 +61,54 @@ def compile_program(name: str, dtype: str, fuse: bool, folder: Path) -> Package:
     """
     text = (_FOLDER / f"{name}.mlir").read_text().replace("bf16", dtype)
     parameters = [_Parameter(*match) for match in _PARAMETER.findall(text)]
-    tensors = random_weights({name: shape for p in parameters for name, shape in p.tensors()})
+    tensors = _random_tensors([p for p in parameters if p.origin == "from"])
     checkpoint = write_weights(folder / "checkpoint", tensors, dtype)
     path = folder / f"{name}.moe"
     options = [f"--checkpoint={checkpoint}", f"--pipeline-options=fuse={str(fuse).lower()}"]
     subprocess.run([find_tool("moe-compile"), "-", "-o", path, *options], input=text, text=True, check=True)
-    return Package(path, {p.name: p.stack(tensors) for p in parameters})
+    weights: dict[str, np.ndarray] = {}
+    for parameter in parameters:
+        weights[parameter.name] = parameter.value(tensors, weights)
+    return Package(path, weights)
+
+
+def _random_tensors(parameters: list[_Parameter]) -> dict[str, np.ndarray]:
+    """The tensors that parameters are read from."""
+
+    def shapes(are_bytes: bool) -> dict[str, list[int]]:
+        return {name: shape for p in parameters if (p.dtype == "i8") == are_bytes for name, shape in p.tensors()}
+
+    return random_weights(shapes(are_bytes=False)) | random_bytes(shapes(are_bytes=True))
 
 
 @dataclass(frozen=True)
 class _Parameter:
-    """A declaration: its symbol, extents as in ``5x23x36``, and the name of its tensors with ``{0}``, ``{1}``, ..."""
+    """A declaration: its symbol, extents as in ``5x23x36``, dtype, and what follows ``from``, ``view of`` or
+    ``mxfp4 of``."""
 
     name: str
     extents: str
-    pattern: str
+    dtype: str
+    origin: str
+    source: str
+
+    @property
+    def shape(self) -> list[int]:
+        return [int(extent) for extent in self.extents.split("x")]
 
     def tensors(self) -> Iterator[tuple[str, list[int]]]:
         """Name and shape of each tensor, in row-major order of the leading extents."""
-        shape = [int(extent) for extent in self.extents.split("x")]
-        leading = self.pattern.count("{")
-        for numbers in itertools.product(*map(range, shape[:leading])):
-            yield self.pattern.format(*numbers), shape[leading:]
+        leading = self.source.count("{")
+        for numbers in itertools.product(*map(range, self.shape[:leading])):
+            yield self.source.strip('"').format(*numbers), self.shape[leading:]
 
-    def stack(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
-        shape = [int(extent) for extent in self.extents.split("x")]
-        return np.concatenate([tensors[name].reshape(-1) for name, _ in self.tensors()]).reshape(shape)
+    def value(self, tensors: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> np.ndarray:
+        """Its elements, from the checkpoint's tensors or from the parameters before it."""
+        if self.origin == "from":
+            stack = np.concatenate([tensors[name].reshape(-1) for name, _ in self.tensors()])
+            return stack.reshape(self.shape)
+        if self.origin == "mxfp4 of":
+            return reference.mxfp4(*(others[name.strip("@")] for name in self.source.strip("[]").split(", ")))
+        source, indices, expressions = _VIEW.fullmatch(self.source).groups()
+        expressions = expressions.replace("floordiv", "//").replace("mod", "%")
+        return reference.view(others[source], self.shape, eval(f"lambda {indices[1:-1]}: ({expressions[1:-1]},)"))

@@ -21,3 +21,17 @@ func.func @unknown_size(%call: !llvm.ptr, %n: memref<index>) {
   %a = memref.alloc(%size) : memref<?xf32>
   return
 }
+
+// -----
+
+// A bound from above says nothing of a difference.
+func.func @decreasing(%call: !llvm.ptr, %x: memref<?xf32>, %n: memref<index>) {
+  %c0 = arith.constant 0 : index
+  %t = memref.dim %x, %c0 : memref<?xf32>
+  %count = memref.load %n[] : memref<index>
+  %least = arith.minsi %count, %t : index
+  %size = arith.subi %t, %least : index
+  // expected-error @below {{expected a buffer whose size follows from the extents of the entry's arguments, got 'memref<?xf32>'}}
+  %a = memref.alloc(%size) : memref<?xf32>
+  return
+}

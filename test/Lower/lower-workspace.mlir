@@ -58,3 +58,32 @@ func.func @alias(%call: !llvm.ptr, %x: memref<16xf32>) {
   linalg.copy ins(%b : memref<16xf32>) outs(%x : memref<16xf32>)
   return
 }
+
+// Where data decide about a size, a minimum bounds it: the buffer is as large as the bound, and users see its front.
+// CHECK-LABEL: func @bounded.workspace(
+// CHECK:         %[[T:.*]] = memref.dim
+// CHECK:         %[[SLOTS:.*]] = arith.muli %[[T]], %c2
+// CHECK:         arith.muli %{{.*}}, %[[SLOTS]]
+// CHECK-LABEL: func @bounded(
+// CHECK-SAME:    %{{.*}}: !llvm.ptr, %[[X:[^:]*]]: memref<?x160xf32>, %[[N:[^:]*]]: memref<index>
+func.func @bounded(%call: !llvm.ptr, %x: memref<?x160xf32>, %n: memref<index>) {
+  // CHECK-DAG: %[[T:.*]] = memref.dim %[[X]]
+  // CHECK-DAG: %[[MOST:.*]] = arith.muli %[[T]], %c2
+  // CHECK: %[[COUNT:.*]] = memref.load %[[N]]
+  // CHECK: %[[LEAST:.*]] = arith.minsi %[[COUNT]], %[[T]]
+  // CHECK: %[[SIZE:.*]] = arith.muli %[[LEAST]], %c2
+  // CHECK: %[[BUFFER:.*]] = memref.view %{{.*}}[%[[MOST]]] : memref<?xi8> to memref<?x160xf32>
+  // CHECK: %[[FRONT:.*]] = memref.subview %[[BUFFER]][0, 0] [%[[SIZE]], 160] [1, 1]
+  // CHECK: %[[SEEN:.*]] = memref.cast %[[FRONT]]
+  // CHECK: linalg.fill ins(%{{.*}} : f32) outs(%[[SEEN]]
+  %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
+  %zero = arith.constant 0.0 : f32
+  %t = memref.dim %x, %c0 : memref<?x160xf32>
+  %count = memref.load %n[] : memref<index>
+  %least = arith.minsi %count, %t : index
+  %size = arith.muli %least, %c2 : index
+  %a = memref.alloc(%size) : memref<?x160xf32>
+  linalg.fill ins(%zero : f32) outs(%a : memref<?x160xf32>)
+  return
+}

@@ -4,7 +4,7 @@
 import functools
 
 import pytest
-from tiny import CONFIGS, SWITCHED
+from tiny import ALL
 
 
 @pytest.fixture(scope="session")
@@ -16,18 +16,16 @@ def tiny_model():
 
     @functools.lru_cache(maxsize=None)
     def build(family, switched=False):
-        config = CONFIGS[family] | (SWITCHED[family] if switched else {})
+        plain, changes = ALL[family]
+        config = plain | (changes if switched else {})
         config = transformers.AutoConfig.for_model(**config)
         torch.manual_seed(0)
         model = transformers.AutoModelForCausalLM.from_config(
             config, attn_implementation="eager", experts_implementation="eager"
         ).eval()
         with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if name.endswith("norm.weight"):
-                    parameter.normal_(1, 0.2)
-                else:
-                    parameter.normal_(0, 0.2)
+            for name, tensor in model.state_dict().items():
+                tensor.normal_(1 if "norm" in name and name.endswith("weight") else 0, 0.2)
         return model
 
     return build

@@ -4,7 +4,7 @@
 import json
 
 import pytest
-from tiny import CONFIGS, SWITCHED, write_config
+from tiny import ALL, CONFIGS, write_config
 
 from moec import Error
 from moec.hf.families import FAMILIES, read_spec
@@ -61,7 +61,8 @@ def test_published(tmp_path, family):
 def test_as_transformers_writes_it(tmp_path, family):
     """What transformers 5 writes, with defaults spelt out and other names, means the same."""
     transformers = pytest.importorskip("transformers")
-    config = CONFIGS[family] | SWITCHED[family]
+    plain, changes = ALL[family]
+    config = plain | changes
     expected = spec_of(tmp_path / "by_hand", config)
     transformers.AutoConfig.for_model(**config).save_pretrained(tmp_path / "saved")
     assert read_spec(tmp_path / "saved") == expected

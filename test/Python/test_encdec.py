@@ -35,8 +35,8 @@ CONFIG = {
 
 SWITCHED = {
     "expert_capacity": 3,
+    "num_decoder_layers": 2,
     "num_layers": 2,
-    "num_sparse_decoder_layers": 0,
     "num_sparse_encoder_layers": 2,
     "relative_attention_max_distance": 20,
     "relative_attention_num_buckets": 8,
@@ -104,13 +104,16 @@ def concatenated(sequences):
     return np.concatenate(sequences).astype(np.int32), np.cumsum([0, *map(len, sequences)])
 
 
+NONE = np.zeros(0, np.int32)
+
+
 def reserved(folder, threads=None):
     """A model whose states hold what other sources and texts left there."""
     model = moec.load(folder, threads)
     model.reserve(4, 64, 4 * 64)
     other, cu = concatenated(np.random.default_rng(0).integers(0, model.vocab, (4, 64)))
     model.encode(other, cu, range(4))
-    model.forward(other, cu, [0] * 4, range(4), [])
+    model.forward(other, cu, [0] * 4, range(4), NONE)
     return model
 
 
@@ -199,8 +202,8 @@ def test_buckets(tmp_path, count, distance, bidirectional):
 
 def test_nothing(package):
     model = reserved(package(True))
-    model.encode([], [0], [])
-    assert model.forward([], [0], [], [], []).shape == (0, 131)
+    model.encode(NONE, [0], NONE)
+    assert model.forward(NONE, [0], NONE, NONE, NONE).shape == (0, 131)
     assert model.generate([], 5) == []
 
 

@@ -143,6 +143,34 @@ def test_pack_interleaved():
     assert not packed[:, 1, :, 23:].any()
 
 
+def test_view():
+    fused = np.arange(2 * 6 * 3).reshape(2, 6, 3)
+    transposed = R.view(fused, (2, 3, 2), lambda e, h, i: (e, 3 * i + 1, h))
+    np.testing.assert_array_equal(transposed, fused[:, 1::3].swapaxes(1, 2))
+    np.testing.assert_array_equal(R.view(fused, (3,), lambda h: (0, 5, h)), fused[0, 5])
+
+
+def test_mxfp4_of_transformers():
+    """The expansion is what transformers' is, but for scales that leave f32."""
+    torch = pytest.importorskip("torch")
+    mxfp4 = pytest.importorskip("transformers.integrations.mxfp4")
+    rng = np.random.default_rng(0)
+    blocks, scales = rng.integers(0, 256, (3, 4, 5, 16), np.uint8), rng.integers(60, 200, (3, 4, 5), np.uint8)
+    expected = mxfp4.convert_moe_packed_tensors(torch.tensor(blocks), torch.tensor(scales))
+    values = R.mxfp4(blocks, scales)
+    np.testing.assert_array_equal(values, expected.float().transpose(1, 2).numpy())
+    assert not (values.view(np.uint32) & 0xFFFF).any(), "expected values that bf16 holds"
+
+
+def test_mxfp4_at_the_ends():
+    blocks = np.full((4, 16), 0x7F, np.uint8)  # codes 15 and 7: -6 and 6
+    values = R.mxfp4(blocks, np.array([0, 252, 253, 255], np.uint8)).reshape(4, 32)
+    assert (values[0, :2] == [-6 * 2.0**-127, 6 * 2.0**-127]).all()
+    assert np.isfinite(values[1]).all()
+    assert (values[2, :2] == [-INF, INF]).all()
+    assert np.isnan(values[3]).all()
+
+
 def test_imports_nothing_of_ours():
     import ast
     from pathlib import Path

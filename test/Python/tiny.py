@@ -8,6 +8,8 @@ import math
 import struct
 from pathlib import Path
 
+from tiny_families import FAMILIES
+
 from moec.hf.families import read_spec
 from moec.hf.parameters import parameters
 
@@ -57,7 +59,7 @@ CONFIGS = {
         "norm_topk_prob": True,
     },
 }
-"""One for each family, with as few switches as possible."""
+"""One for each family that every test runs on, with as few switches as possible."""
 
 SWITCHED = {
     "olmoe": {
@@ -88,7 +90,10 @@ SWITCHED = {
         "use_sliding_window": True,
     },
 }
-"""For each family, what the other switches change."""
+"""For each of them, what the other switches change."""
+
+ALL = {**{family: (CONFIGS[family], SWITCHED[family]) for family in CONFIGS}, **FAMILIES}
+"""Both for each family."""
 
 
 def write_config(folder: Path, config: dict) -> Path:
@@ -99,7 +104,12 @@ def write_config(folder: Path, config: dict) -> Path:
 
 def shapes(folder: Path) -> dict[str, list[int]]:
     """Name and shape of each tensor that a checkpoint with this config.json has."""
-    return {name: list(p.shape) for p in parameters(read_spec(folder)) for name in p.tensors()}
+    return {
+        name: list(stack.shape)
+        for parameter in parameters(read_spec(folder))
+        for stack in parameter.stacks
+        for name in stack.tensors()
+    }
 
 
 def write_tensors(path: Path, tensors: dict[str, list[int]], dtypes: dict[str, str] | None = None) -> None:
@@ -107,7 +117,7 @@ def write_tensors(path: Path, tensors: dict[str, list[int]], dtypes: dict[str, s
     header, end = {}, 0
     for name, shape in tensors.items():
         dtype = (dtypes or {}).get(name, "F32")
-        begin, end = end, end + math.prod(shape) * (4 if dtype == "F32" else 2)
+        begin, end = end, end + math.prod(shape) * {"F32": 4, "U8": 1}.get(dtype, 2)
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     write_safetensors(path, header, bytes(end))
 

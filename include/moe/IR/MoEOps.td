@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Every constraint that a verifier of ours checks has a label, <op>_c<n>, which also stands at the verifier's line and
-// names its case in test/IR/invalid.mlir.
+// names its case in test/IR/invalid*.mlir.
 //
 //===----------------------------------------------------------------------===//
 
@@ -283,39 +283,69 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
   let description = [{
     With `from`, the parameter is read from a checkpoint: `{0}`, `{1}`, ... in the tensor's name stand for the leading
     extents, in order; `at` gives, per placeholder, the numbers to use where numbering has gaps. The element type is the
-    checkpoint's.
+    checkpoint's: i8 for bytes (U8), and f32 also for f16, which f32 holds exactly.
 
-    With `pack of`, it is derived by a step of the parameter program: a matrix `[out,in]` becomes panels of 32 columns
-    (leading extents stay). f32: `[ceil(out/32)][in][32]`. bf16: `[ceil(out/32)][ceil(in/32)][2][16][16][2]`, where
-    element `[p][b][h][q][c][i]` is `W[32p+16h+c][32b+2q+i]`. Elements out of range are 0. Of two sources, panel `p`
-    holds columns `16p..16p+15` of the first and then the same columns of the second, so that one pass over a panel
-    yields gate and up.
+    The others are derived by a step of the parameter program. A package holds what code loads, not the sources of that.
 
-    - `parameter_c1`: exactly one of `from` and `pack of`.
+    With `view of`, element `[i...]` is element `map(i...)` of the source: a half, every other row, a transposed or a
+    reshaped matrix of a fused weight. Rows are made one at a time, from the source's own.
+
+    With `mxfp4 of [blocks, scales]`, 4-bit floats become bf16 (OCP Microscaling Formats 1.0, sections 5.1 to 5.3): byte
+    `b` of group `g` holds elements `32g+2b`, in its low half, and `32g+2b+1`. An element is `0`, `0.5`, `1`, `1.5`, `2`,
+    `3`, `4` or `6` by its low three bits, negative by its fourth, times `2^(scale - 127)`. This is exact: at most two
+    significant bits, and the smallest nonzero value, `2^-128`, is among the subnormal numbers of bf16. From scale 253 on,
+    values of at least `2^128` become infinite, as in f32. A scale of 255 makes NaN.
+
+    With `pack of`, a matrix `[out,in]` becomes panels of 32 columns (leading extents stay). f32:
+    `[ceil(out/32)][in][32]`. bf16: `[ceil(out/32)][ceil(in/32)][2][16][16][2]`, where element `[p][b][h][q][c][i]` is
+    `W[32p+16h+c][32b+2q+i]`. Elements out of range are 0. Of two sources, panel `p` holds columns `16p..16p+15` of the
+    first and then the same columns of the second, so that one pass over a panel yields gate and up.
+
+    - `parameter_c1`: exactly one of `from`, `view of`, `mxfp4 of` and `pack of`.
     - `parameter_c2`: the shape is static.
     - `parameter_c3`: placeholders are `{0}` to `{n-1}`, each once, and n is at most the rank.
     - `parameter_c4`: `at` has one list per placeholder, as long as the extent.
-    - `parameter_c5`: one or two sources, which exist, have one type, and pack to this type.
+    - `parameter_c5`: one or two sources to pack, which exist, are not packed, have one type and pack to this type.
+    - `parameter_c6`: the source of a view stands before it, is not packed and has its element type.
+    - `parameter_c7`: the map of a view has a dimension per extent of it and a result per extent of the source, no symbols,
+      and positive divisors.
+    - `parameter_c8`: the map of a view stays in the source's range.
+    - `parameter_c9`: `mxfp4` has two sources that are read `from` the checkpoint with as many placeholders, blocks
+      `[..., G, 16]` and scales `[..., G]` of i8, and is `[..., 32G]` of bf16.
 
-    Lifespan: created by importers (`from`) and `--moe-cpu-pack-weights` (`pack`); read by the parameter program when the
+    Lifespan: created by importers and `--moe-cpu-pack-weights` (`pack of`); read by the parameter program when the
     package is written.
 
     ```mlir
     moe.parameter @up : tensor<4x16x96x160xbf16> from "model.layers.{0}.mlp.experts.{1}.up_proj.weight"
     moe.parameter @up.packed : tensor<4x16x3x5x2x16x16x2xbf16> pack of [@up]
+
+    moe.parameter @blocks : tensor<4x16x192x5x16xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_blocks"
+    moe.parameter @scales : tensor<4x16x192x5xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_scales"
+    moe.parameter @gate_up : tensor<4x16x192x160xbf16> mxfp4 of [@blocks, @scales]
+    moe.parameter @gate : tensor<4x16x96x160xbf16> view of @gate_up by affine_map<(l, e, i, h) -> (l, e, 2 * i, h)>
     ```
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, BF16]>>:$type,
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, BF16, I8]>>:$type,
                    OptionalAttr<StrAttr>:$source, OptionalAttr<ArrayAttr>:$indices,
-                   OptionalAttr<FlatSymbolRefArrayAttr>:$sources);
+                   OptionalAttr<FlatSymbolRefAttr>:$viewed, OptionalAttr<AffineMapAttr>:$map,
+                   OptionalAttr<FlatSymbolRefArrayAttr>:$expanded,
+                   OptionalAttr<FlatSymbolRefArrayAttr>:$packed);
   let assemblyFormat = [{
-    $sym_name `:` $type (`from` $source^ (`at` $indices^)?)? (`pack` `of` $sources^)? attr-dict
+    $sym_name `:` $type (`from` $source^ (`at` $indices^)?)? (`view` `of` $viewed^ `by` $map)?
+    (`mxfp4` `of` $expanded^)? (`pack` `of` $packed^)? attr-dict
   }];
+  let builders = [
+    OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::RankedTensorType":$type, "::mlir::ArrayAttr":$packed)>];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     ::mlir::RankedTensorType getTensorType() {
       return ::llvm::cast<::mlir::RankedTensorType>(getType());
     }
+
+    /// Names of the parameters that this one is derived from; none of one that is
+    /// read from the checkpoint.
+    ::llvm::SmallVector<::mlir::FlatSymbolRefAttr> getSourceNames();
   }];
 }
 

@@ -21,10 +21,13 @@ class Checkpoint {
 public:
   static llvm::Expected<Checkpoint> open(llvm::StringRef folder);
 
-  /// The bytes of a tensor, which must have this type. Errors name the file and
-  /// the tensor.
+  /// The bytes of a tensor, which must have this type; i8 stands for U8. Errors
+  /// name the file and the tensor.
   llvm::Expected<llvm::StringRef> read(llvm::StringRef name,
                                        RankedTensorType type);
+
+  /// Whether there is a tensor of that name and its elements are f16.
+  bool hasF16(llvm::StringRef name) const;
 
   /// An error that names tensors that were never read, if there are any.
   llvm::Error checkAllRead() const;

@@ -11,19 +11,22 @@
 #define MOE_PARAMS_PACK_H
 
 #include "mlir/Support/LLVM.h"
-#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 
 #include <cstdint>
 #include <string>
 
 namespace mlir::moe {
 
-/// Row-major matrices `[out,in]` of one type that are packed together: one, or
-/// two whose columns are interleaved. Their bytes need no alignment.
+/// Matrices `[out,in]` of one type that are packed together: one, or two whose
+/// columns are interleaved.
 struct PackSources {
-  llvm::ArrayRef<const char *> matrices;
+  int64_t number;
   int64_t out;
   int64_t in;
+  /// The elements of a row of matrix number `source`, until the next call. They
+  /// need no alignment.
+  llvm::function_ref<const char *(int64_t source, int64_t row)> getRow;
 };
 
 /// The bytes of panel number `panel` of f32 matrices: `[in][32]`.

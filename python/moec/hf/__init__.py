@@ -37,7 +37,7 @@ def import_checkpoint(checkpoint: str | os.PathLike[str], block: str | None = No
     spec = read_spec(folder)
     has_encoder = isinstance(spec, EncoderDecoder)
     weights = encoder_decoder_parameters(spec) if has_encoder else parameters(spec)
-    weights = with_dtype(weights, spec) if shapes_only else with_dtypes(weights, folder)
+    weights = with_dtype(weights, spec) if shapes_only else with_dtypes(weights, folder, spec.unused)
     if has_encoder:
         if block:
             raise Error(f"{block}: expected no block of an encoder-decoder")

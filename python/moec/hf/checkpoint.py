@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from moec.errors import Error
-from moec.hf.parameters import Parameter
+from moec.hf.weights import Parameter, Stack
 
-_DTYPES = {"F32": ("f32", 4), "BF16": ("bf16", 2)}
+# What the parameter program makes of them, and bytes of one element.
+_DTYPES = {"F32": ("f32", 4), "BF16": ("bf16", 2), "F16": ("f32", 2), "U8": ("i8", 1)}
 _MAX_HEADER = 100_000_000  # the format's own limit, in bytes
 
 
@@ -29,8 +31,13 @@ class Tensor:
     shape: tuple[int, ...]
 
 
-def with_dtypes(parameters: list[Parameter], folder: Path) -> list[Parameter]:
+def with_dtypes(parameters: list[Parameter], folder: Path, unused: str = "") -> list[Parameter]:
     """Fill in each parameter's dtype from the checkpoint's headers.
+
+    Parameters
+    ----------
+    unused : str
+        Pattern of further tensors that the checkpoint may have.
 
     Raises
     ------
@@ -39,9 +46,9 @@ def with_dtypes(parameters: list[Parameter], folder: Path) -> list[Parameter]:
         one parameter differ in dtype. The message names file, tensor, what was expected and what was found.
     """
     tensors = read_tensors(folder)
-    resolved = [replace(parameter, dtype=_match(parameter, tensors, folder)) for parameter in parameters]
-    wanted = {name for parameter in parameters for name in parameter.tensors()}
-    for name in sorted(tensors.keys() - wanted):
+    resolved = [p.map_stacks(lambda stack: replace(stack, dtype=_match(stack, tensors, folder))) for p in parameters]
+    wanted = {name for parameter in parameters for stack in parameter.stacks for name in stack.tensors()}
+    for name in sorted(name for name in tensors.keys() - wanted if not re.fullmatch(unused, name)):
         raise Error(f"{tensors[name].file}: {name}: expected no such tensor, got shape {list(tensors[name].shape)}")
     return resolved
 
@@ -96,18 +103,20 @@ def read_header(path: Path) -> dict[str, Tensor]:
     return {name: Tensor(path, _DTYPES[e["dtype"]][0], tuple(e["shape"])) for name, e in header.items()}
 
 
-def _match(parameter: Parameter, tensors: dict[str, Tensor], folder: Path) -> str:
-    """The dtype that all tensors of a parameter have."""
-    dtype = ""
-    for name in parameter.tensors():
+def _match(stack: Stack, tensors: dict[str, Tensor], folder: Path) -> str:
+    """The dtype that all tensors of a stack have."""
+    dtype = stack.dtype
+    for name in stack.tensors():
         tensor = tensors.get(name)
         if tensor is None:
-            raise Error(f"{folder}: {name}: expected a tensor of shape {list(parameter.shape)}, got none")
-        if tensor.shape != parameter.shape:
-            raise Error(f"{tensor.file}: {name}: expected shape {list(parameter.shape)}, got {list(tensor.shape)}")
+            raise Error(f"{folder}: {name}: expected a tensor of shape {list(stack.shape)}, got none")
+        if tensor.shape != stack.shape:
+            raise Error(f"{tensor.file}: {name}: expected shape {list(stack.shape)}, got {list(tensor.shape)}")
+        if not dtype and tensor.dtype == "i8":
+            raise Error(f"{tensor.file}: {name}: expected f32 or bf16, got i8")
         dtype = dtype or tensor.dtype
         if tensor.dtype != dtype:
-            raise Error(f"{tensor.file}: {name}: expected {dtype} as in {parameter.pattern}, got {tensor.dtype}")
+            raise Error(f"{tensor.file}: {name}: expected {dtype} as in {stack.pattern}, got {tensor.dtype}")
     return dtype
 
 
@@ -132,7 +141,7 @@ def _offsets(path: Path, name: str, entry: Any) -> tuple[int, int]:
         raise Error(f"{path}: {name}: expected {', '.join(sorted(expected))}, got {json.dumps(entry)[:80]}")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if dtype not in _DTYPES:
-        raise Error(f"{path}: {name}: expected dtype {' or '.join(_DTYPES)}, got {json.dumps(dtype)}")
+        raise Error(f"{path}: {name}: expected dtype {', '.join(_DTYPES)}, got {json.dumps(dtype)}")
     if not _are_sizes(shape):
         raise Error(f"{path}: {name}: expected a shape, got {json.dumps(shape)[:80]}")
     if not _are_sizes(offsets) or len(offsets) != 2:

@@ -71,14 +71,22 @@ class Config:
             self.refuse(key, f"an integer of at least {minimum}")
         return value
 
-    def number(self, key: str, default: Any = _REQUIRED) -> Any:
-        """A number greater than zero."""
+    def number(self, key: str, default: Any = _REQUIRED, zero: bool = False) -> Any:
+        """A number greater than zero, or zero if that is allowed."""
         value = self._read(key, default)
         if value is default:
             return default
-        if not _is_number(value) or value <= 0:
-            self.refuse(key, "a number greater than 0")
+        if not _is_number(value) or value < 0 or (value == 0 and not zero):
+            self.refuse(key, "a number of at least 0" if zero else "a number greater than 0")
         return float(value)
+
+    def choice(self, key: str, *choices: Any) -> Any:
+        """One of some values, the first of which stands for an absent one."""
+        value = self._read(key, choices[0])
+        texts = [json.dumps(choice) for choice in choices]
+        if json.dumps(value) not in texts:
+            self.refuse(key, " or ".join(texts))
+        return value
 
     def words(self, key: str, choices: Sequence[str], count: int, default: Callable[[int], str]) -> list[str]:
         """A list of as many words, each one of the choices; absent means `default` of each place in the list."""
@@ -137,8 +145,8 @@ class Config:
     def finish(self) -> None:
         """Refuse the keys that nobody read."""
         for key in sorted(self._unread):
-            value = self._values[key]
-            raise Error(f"{self._where}: {key}: expected no such key, got {json.dumps(value)}")
+            if self._values[key] is not None:
+                self.refuse(key, "no such key")
 
     def _read(self, key: str, default: Any) -> Any:
         self._unread.discard(key)

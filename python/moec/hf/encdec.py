@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moec.hf.parameters import Parameter, Shape
+from moec.hf.weights import Parameter, Shape, Stack
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class EncoderDecoder:
         What the decoder's result is multiplied by before the output projection.
     names : dict of str to str
         Tensor name for each role; ``{0}`` stands for the layer, ``{1}`` for the expert.
-    tied, dtype, bos, eos, tokenizer
+    tied : bool
+        Whether one table embeds sources and texts and is the output projection.
+    dtype, unused, bos, eos, tokenizer
         As in `moec.hf.spec.Spec`; a text begins with `bos` and answers a source.
     """
 
@@ -54,6 +56,7 @@ class EncoderDecoder:
     tied: bool
     dtype: str | None
     names: dict[str, str]
+    unused: str = ""
     bos: int | None = None
     eos: tuple[int, ...] = ()
     tokenizer: bool = False
@@ -68,17 +71,16 @@ class EncoderDecoder:
 def encoder_decoder_parameters(spec: EncoderDecoder) -> list[Parameter]:
     """All parameters; those of layers carry the name of the function that reads them and a dot in front."""
     hidden, inner = spec.hidden, spec.heads * spec.head_dim
-    table = (spec.buckets, spec.heads)
-    top = {"embed": (spec.vocab, hidden), "encoder_bias": table, "decoder_bias": table}
-    top |= {"encoder_norm": (hidden,), "decoder_norm": (hidden,)}
-    if not spec.tied:
-        top["head"] = (spec.vocab, hidden)
-    found = [Parameter(role, spec.names[role], (), shape) for role, shape in top.items()]
+    tables = ("embed",) if spec.tied else ("encoder_embed", "decoder_embed", "head")
+    top: dict[str, Shape] = dict.fromkeys(tables, (spec.vocab, hidden))
+    for side in ("encoder", "decoder"):
+        top |= {f"{side}_bias": (spec.buckets, spec.heads), f"{side}_norm": (hidden,)}
+    found: list[Parameter] = [Stack(role, spec.names[role], (), shape) for role, shape in top.items()]
 
     def add(function: str, stack: tuple[tuple[int, ...], ...], shapes: dict[str, Shape]) -> None:
         for role, shape in shapes.items():
             name = f"{function}.{role}"
-            found.append(Parameter(name, spec.names[name], stack, shape))
+            found.append(Stack(name, spec.names[name], stack, shape))
 
     into, out = (inner, hidden), (hidden, inner)
     attention = {"norm": (hidden,), "q": into, "k": into, "v": into, "o": out}

@@ -32,7 +32,11 @@ POST_NORMS = {
 
 
 def block_names(
-    block: str = LAYER + "mlp", gate: str = "gate_proj", up: str = "up_proj", down: str = "down_proj"
+    block: str = LAYER + "mlp",
+    gate: str = "gate_proj",
+    up: str = "up_proj",
+    down: str = "down_proj",
+    shared: str = "shared_experts",
 ) -> dict[str, str]:
     """Names of a router, its experts and the network beside them.
 
@@ -42,15 +46,17 @@ def block_names(
         Name of the module that holds them.
     gate, up, down : str
         Names of an expert's three projections.
+    shared : str
+        Name of the network beside them.
     """
-    expert, shared = block + ".experts.{1}.", block + ".shared_experts."
+    expert, beside = block + ".experts.{1}.", f"{block}.{shared}."
     return {
         "router": block + ".gate.weight",
         "correction": block + ".gate.e_score_correction_bias",
         "gate": f"{expert}{gate}.weight",
         "up": f"{expert}{up}.weight",
         "down": f"{expert}{down}.weight",
-        "shared_gate": shared + "gate_proj.weight",
-        "shared_up": shared + "up_proj.weight",
-        "shared_down": shared + "down_proj.weight",
+        "shared_gate": beside + "gate_proj.weight",
+        "shared_up": beside + "up_proj.weight",
+        "shared_down": beside + "down_proj.weight",
     }

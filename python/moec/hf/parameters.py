@@ -3,53 +3,11 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from moec.errors import Error
 from moec.hf.spec import Attention, Dense, Layer, Network, Sparse, Spec
-
-Shape = tuple[int, ...]
-"""Extents of a tensor of the checkpoint."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A stack of tensors of the checkpoint.
-
-    Attributes
-    ----------
-    name : str
-        Its symbol.
-    pattern : str
-        Name of each tensor; ``{0}``, ``{1}`` stand for the numbers of the leading dimensions.
-    stack : tuple of tuple of int
-        For each leading dimension the numbers it runs through: layers, then experts.
-    shape : Shape
-        Of one tensor.
-    dtype : str
-        ``"f32"`` or ``"bf16"``; empty as long as nobody has looked.
-    """
-
-    name: str
-    pattern: str
-    stack: tuple[tuple[int, ...], ...]
-    shape: Shape
-    dtype: str = ""
-
-    @property
-    def full_shape(self) -> Shape:
-        return tuple(map(len, self.stack)) + self.shape
-
-    def tensors(self) -> Iterator[str]:
-        """Names of the tensors, in row-major order of the leading dimensions."""
-        return (self.pattern.format(*numbers) for numbers in itertools.product(*self.stack))
-
-    def of_layer(self, name: str, depth: int) -> Parameter:
-        """The part that belongs to one layer, under another name."""
-        pattern = self.pattern.format(depth, "{0}")
-        return replace(self, name=name, pattern=pattern, stack=self.stack[1:])
+from moec.hf.weights import Fused, Parameter, Shape, make_parameter
 
 
 def parameters(spec: Spec) -> list[Parameter]:
@@ -59,14 +17,14 @@ def parameters(spec: Spec) -> list[Parameter]:
         top["head"] = (spec.vocab, spec.hidden)
     if spec.head_bias:
         top["head_bias"] = (spec.vocab,)
-    found = [Parameter(role, _tensor_name(spec, role), (), shape) for role, shape in top.items()]
+    found = [make_parameter(role, _tensor(spec, role), (), shape) for role, shape in top.items()]
     for kind, (layer, depths) in zip(kind_names(spec), spec.kinds.items()):
         for role, shape in _layer_shapes(spec, layer).items():
-            found.append(Parameter(f"{kind}.{role}", _tensor_name(spec, role), (depths,), shape))
+            found.append(make_parameter(f"{kind}.{role}", _tensor(spec, role), (depths,), shape))
         if isinstance(layer.ffn, Sparse):
             numbers = tuple(range(layer.ffn.experts))
             for role, shape in _expert_shapes(spec.hidden, layer.ffn).items():
-                found.append(Parameter(f"{kind}.{role}", _tensor_name(spec, role), (depths, numbers), shape))
+                found.append(make_parameter(f"{kind}.{role}", _tensor(spec, role), (depths, numbers), shape))
     return found
 
 
@@ -81,7 +39,7 @@ def with_dtype(parameters: list[Parameter], spec: Spec) -> list[Parameter]:
     dtype = {"float32": "f32", "bfloat16": "bf16"}.get(spec.dtype or "")
     if dtype is None:
         raise Error(f"config.json: dtype: expected float32 or bfloat16 where no weights are read, got {spec.dtype}")
-    return [replace(parameter, dtype=dtype) for parameter in parameters]
+    return [p.map_stacks(lambda stack: replace(stack, dtype=stack.dtype or dtype)) for p in parameters]
 
 
 def kind_names(spec: Spec) -> list[str]:
@@ -101,8 +59,8 @@ def ffn_roles(spec: Spec, ffn: Network) -> list[str]:
     return [*_ffn_shapes(spec, ffn), *experts]
 
 
-def _tensor_name(spec: Spec, role: str) -> str:
-    """Pattern of a role's tensors; a bias stands beside its weight unless it has a name of its own."""
+def _tensor(spec: Spec, role: str) -> str | Fused:
+    """Where a role's elements are; a bias stands beside its weight unless it has a name of its own."""
     if role in spec.names:
         return spec.names[role]
     return spec.names[role.removesuffix("_bias")].removesuffix("weight") + "bias"
@@ -149,7 +107,7 @@ def _ffn_shapes(spec: Spec, ffn: Network) -> dict[str, Shape]:
     if ffn.router.bias:
         shapes["router_bias"] = (ffn.experts,)
     if ffn.router.correction:
-        shapes["correction"] = (ffn.experts,)
+        shapes["correction"] = (1, ffn.experts) if ffn.router.correction_row else (ffn.experts,)
     if ffn.shared:
         shapes |= _dense_shapes(spec.hidden, ffn.shared.network, "shared")
         if ffn.shared.gated:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from moec.hf.config import Config
 from moec.hf.names import DECODER, LAYER, block_names
-from moec.hf.rope import read_rope
-from moec.hf.spec import Attention, Dense, Groups, Layer, Norm, Router, Shared, Sparse, Spec
+from moec.hf.rope import read_rope, read_ropes
+from moec.hf.spec import Attention, Dense, Groups, Layer, Network, Norm, Router, Shared, Sparse, Spec
 
 
 def read_heads(config: Config, head_dim: int | None = None) -> tuple[int, int, int]:
@@ -86,8 +87,14 @@ def read_sparse(
     return Sparse(config.integer(intermediate), count, chosen, router, shared=shared)
 
 
-def read_correcting_router(config: Config, **switches: Any) -> Router:
-    """DeepSeek-V3's router (arXiv:2412.19437): sigmoid scores, a correction of the choice, and a scale."""
+def read_correcting_router(config: Config, norm: bool = True, scale: float = 1.0) -> Router:
+    """DeepSeek-V3's router (arXiv:2412.19437): sigmoid scores, a correction of the choice, and a scale.
+
+    Parameters
+    ----------
+    norm, scale
+        What the family does where ``norm_topk_prob`` and ``routed_scaling_factor`` do not say.
+    """
     config.only("scoring_func", "sigmoid")
     config.only("topk_method", "noaux_tc")
     count, keep = config.integer("n_group", 1), config.integer("topk_group", 1)
@@ -97,17 +104,18 @@ def read_correcting_router(config: Config, **switches: Any) -> Router:
         score="sigmoid",
         correction=True,
         groups=Groups(count, keep, by=2, fill="neg_inf") if count > 1 else None,
-        norm=config.flag("norm_topk_prob", switches.pop("norm", True)),
+        norm=config.flag("norm_topk_prob", norm),
         plus=1e-20,
-        scale=config.number("routed_scaling_factor", 1.0),
-        **switches,
+        scale=config.number("routed_scaling_factor", scale),
     )
 
 
-def read_shared(config: Config, count: str = "n_shared_experts", default: int | None = None) -> Shared | None:
+def read_shared(
+    config: Config, count: str = "n_shared_experts", default: int | None = None, bias: bool = False
+) -> Shared | None:
     """Experts that all tokens visit, as one network."""
     number = config.integer(count, default, minimum=0)
-    return Shared(Dense(config.integer("moe_intermediate_size") * number)) if number else None
+    return Shared(Dense(config.integer("moe_intermediate_size") * number, bias=bias)) if number else None
 
 
 def depths(config: Config) -> range:
@@ -118,6 +126,72 @@ def depths(config: Config) -> range:
 def read_types(config: Config, key: str, default: Any, choices: Iterable[str] = ("dense", "sparse")) -> list[str]:
     """A word for each layer; `default` says it for a layer's number where config.json names none."""
     return config.words(key, tuple(choices), len(depths(config)), default)
+
+
+def read_windows(
+    config: Config, full: Attention, slides: Callable[[int], bool], window: int, full_rope: bool = True
+) -> list[Attention]:
+    """The attention of each layer where some see a window and the others everything.
+
+    Parameters
+    ----------
+    full : Attention
+        Of the layers that see everything.
+    slides : callable
+        Says for a layer's number whether it has a window, where ``layer_types`` does not.
+    window : int
+        Its size where ``sliding_window`` does not say.
+    full_rope : bool
+        Whether positions are encoded in the layers that see everything too.
+    """
+    choices = ("full_attention", "sliding_attention")
+    types = read_types(config, "layer_types", lambda depth: choices[slides(depth)], choices)
+    kinds = {"full_attention": full if full_rope else dataclasses.replace(full, rope=None)}
+    if "sliding_attention" in types:
+        kinds["sliding_attention"] = dataclasses.replace(full, window=config.integer("sliding_window", window))
+    config.ignore("sliding_window")
+    return [kinds[type] for type in types]
+
+
+def read_rope_layers(
+    config: Config,
+    thetas: dict[str, float],
+    partial: dict[str, float] | None,
+    head_dim: int,
+    window: int,
+    **switches: Any,
+) -> list[Attention]:
+    """The attention of each layer where each type of layer has its own rotary embedding, and the sliding ones a window.
+
+    Parameters
+    ----------
+    thetas, partial
+        As in `read_ropes`.
+    window : int
+        Size of the window where ``sliding_window`` does not say.
+    switches
+        Further fields of `Attention`.
+    """
+    heads, kv_heads, head_dim = read_heads(config, head_dim)
+    ropes = read_ropes(config, head_dim, config.integer("max_position_embeddings"), thetas, partial)
+    windows = {"full_attention": None, "sliding_attention": config.integer("sliding_window", window)}
+    kinds = {
+        type: Attention(heads, kv_heads, head_dim, rope, window=windows[type], **switches)
+        for type, rope in ropes.items()
+    }
+    return [kinds[type] for type in read_types(config, "layer_types", lambda depth: "full_attention", kinds)]
+
+
+def read_first_dense(config: Config, sparse: Sparse, default: int, key: str = "first_k_dense_replace") -> list[Network]:
+    """The network of each layer where the first ones are dense."""
+    first, dense = config.integer(key, default, minimum=0), Dense(config.integer("intermediate_size"))
+    types = read_types(config, "mlp_layer_types", lambda depth: "dense" if depth < first else "sparse")
+    return [dense if type == "dense" else sparse for type in types]
+
+
+def following_layers(config: Config) -> str:
+    """Pattern of the tensors of layers after the last, which only guess several tokens at once."""
+    return rf"model\.layers\.{len(depths(config))}\..*"
 
 
 def read_sparse_steps(config: Config) -> list[bool]:
@@ -152,6 +226,7 @@ def decoder(
         Further fields of `Spec`.
     """
     config.only("attention_dropout", 0)
+    config.only("hidden_act", "silu")
     return Spec(
         architecture=config.word("model_type"),
         vocab=config.integer("vocab_size"),

@@ -161,4 +161,13 @@ def _yarn_factor(settings: Config, factor: float) -> float:
     return magnitude(1.0)
 
 
-_SCALINGS = {"default": _default, "linear": _linear, "llama3": _llama3, "yarn": _yarn}
+def _dynamic(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    """Nothing changes up to the length that the model was made for; Hunyuan's alpha raises the base for all lengths."""
+    settings.number("factor", None)
+    dim, alpha = 2 * len(wavelengths), settings.number("alpha", 1.0)
+    base = theta * alpha ** (dim / (dim - 2))
+    exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
+    return 1 / (base ** exponents.astype(np.float64)).astype(np.float32), 1.0
+
+
+_SCALINGS = {"default": _default, "linear": _linear, "llama3": _llama3, "yarn": _yarn, "dynamic": _dynamic}

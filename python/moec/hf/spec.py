@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from moec.hf.weights import Fused
+
 
 @dataclass(frozen=True)
 class Rope:
@@ -169,6 +171,8 @@ class Router:
         Bound c on the logits: they become c tanh(logit / c).
     correction : bool
         Whether a bias is added to the scores for the choice alone.
+    correction_row : bool
+        Whether that bias is stored as a matrix of one row.
     groups : Groups or None
     norm : bool
         Whether the k weights of a token are divided by their sum.
@@ -183,6 +187,7 @@ class Router:
     bias: bool = False
     softcap: float | None = None
     correction: bool = False
+    correction_row: bool = False
     groups: Groups | None = None
     norm: bool = False
     plus: float = 0.0
@@ -265,8 +270,9 @@ class Spec:
         Whether the embedding is also the output projection.
     dtype : str or None
         What config.json says of the weights, e.g. ``"bfloat16"``; a checkpoint's headers overrule it.
-    names : dict of str to str
-        Tensor name for each role; ``{0}`` stands for the layer, ``{1}`` for the expert. Biases go with their weights.
+    names : dict of str to str or Fused
+        Tensor name for each role; ``{0}`` stands for the layer, ``{1}`` for the expert, without which one tensor holds
+        all experts. Biases go with their weights.
     block : str
         Name of the module that holds a layer's experts, with ``{0}`` for the layer.
     unused : str
@@ -291,7 +297,7 @@ class Spec:
     norm: Norm
     tied: bool
     dtype: str | None
-    names: dict[str, str]
+    names: dict[str, str | Fused]
     block: str
     unused: str = ""
     head_bias: bool = False

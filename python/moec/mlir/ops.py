@@ -127,6 +127,13 @@ def merge_heads(body: Body, x: Value) -> Value:
     return body.op("merged", type, f"tensor.collapse_shape {x} [[0], [1, 2]] : {x.type} into {type}")
 
 
+def flattened(body: Body, hint: str, x: Value) -> Value:
+    """A matrix of one row or column as a vector."""
+    extents = [extent for extent in x.type.shape if extent != 1]
+    type = Shaped(tuple(extents), x.type.dtype)
+    return body.op(hint, type, f"tensor.collapse_shape {x} [[0, 1]] : {x.type} into {type}")
+
+
 def gather_rows(body: Body, hint: str, table: Value, indices: Value, rows: Value) -> Value:
     """out[i, d] = table[indices[i], d] as f32."""
 

@@ -38,7 +38,6 @@ from moec.ops.arithmetic import (
     tanh,
     where,
 )
-from moec.ops.expert import expert_ffn, experts, glu, group_add, grouped_matmul, linear
 from moec.ops.program import Program, Weight, bf16, f32, i32
 from moec.ops.routing import (
     Capacity,
@@ -49,10 +48,9 @@ from moec.ops.routing import (
     limit,
     score,
     select,
-    soft_combine,
-    soft_dispatch,
     weigh,
 )
+from moec.ops.rows import expert_ffn, experts, glu, group_add, grouped_matmul, linear, soft_combine, soft_dispatch
 from moec.ops.shapes import arange, broadcast_to, concatenate, constant, reshape, take, transpose
 from moec.ops.tensor import Index, Tensor
 from moec.ops.training import aux_loss, bias_update, noise

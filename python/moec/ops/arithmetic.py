@@ -7,6 +7,7 @@ from typing import Any
 
 from moec.errors import Error
 from moec.mlir import ops as linalg
+from moec.mlir import scalar as scalars
 from moec.mlir.text import Value
 from moec.ops.scope import Shape, current
 from moec.ops.tensor import Operand, Tensor, binary, elementwise, empty, letters, operand, real, scalar, unary
@@ -44,28 +45,12 @@ def abs(x: Operand) -> Tensor:
 
 def sigmoid(x: Operand) -> Tensor:
     """1 / (1 + exp(-x))."""
-    one = scalar("sigmoid", 1, "f32")
-
-    def element(e: Value) -> Value:
-        negative = e.body.op("e", "f32", f"arith.negf {e} : f32")
-        return one / (one + e.body.op("e", "f32", f"math.exp {negative} : f32"))
-
-    return elementwise("sigmoid", [real("sigmoid", "x", x)], element)
+    return elementwise("sigmoid", [real("sigmoid", "x", x)], scalars.sigmoid)
 
 
 def softplus(x: Operand) -> Tensor:
-    """log(1 + exp(x)), as max(x, 0) + log1p(exp(-abs(x))), which does not overflow."""
-    zero = scalar("softplus", 0, "f32")
-
-    def element(e: Value) -> Value:
-        op = e.body.op
-        size = op("e", "f32", f"math.absf {e} : f32")
-        negative = op("e", "f32", f"arith.negf {size} : f32")
-        power = op("e", "f32", f"math.exp {negative} : f32")
-        positive = op("e", "f32", f"arith.maximumf {e}, {zero} : f32")
-        return positive + op("e", "f32", f"math.log1p {power} : f32")
-
-    return elementwise("softplus", [real("softplus", "x", x)], element)
+    """log(1 + exp(x)), without overflow."""
+    return elementwise("softplus", [real("softplus", "x", x)], scalars.softplus)
 
 
 def relu(x: Operand) -> Tensor:

@@ -71,6 +71,19 @@ class Operation:
     def fail(self, role: str, wanted: str, got: Any) -> None:
         raise Error(f"{self.name}: {role}: expected {wanted}, got {got}")
 
+    def clause(self, word: str, role: str, x: Any, dtype: str, *extents: str) -> str:
+        """An operand that may be absent, as it is printed: ``word(%x : type)``."""
+        if x is None:
+            return ""
+        tensor = self.operand(role, x, dtype, *extents)
+        return f" {word}({tensor.value} : {tensor.value.type})"
+
+    def groups(self, cu: Any) -> str:
+        """The groups of tokens, as they are printed; B is their number."""
+        if cu is None:
+            self["B"] = 1
+        return self.clause("of", "cu", cu, "i32", "B+1")
+
     def result(self, hint: str, shape: Shape, dtype: str, text: str, *typed: Tensor) -> Tensor:
         """Print it, with one result; types of operands stand after the text."""
         return emit(f"moe.{self.name}", hint, shape, dtype, f"{text} : {types([tensor.value for tensor in typed])}")

@@ -57,12 +57,15 @@ class Weight(Operand):
         The values, rounded to the dtype.
     dtype : str
         ``"f32"`` or ``"bf16"``.
+    is_read : bool
+        Whether a function uses it.
     """
 
     def __init__(self, name: str, array: np.ndarray, dtype: str, program: Program):
         self.name = name
         self.array = array
         self.dtype = dtype
+        self.is_read = False
         self._program = program
 
     def __getitem__(self, key: Any) -> Tensor:
@@ -75,6 +78,7 @@ class Weight(Operand):
         scope, shape = current(), self.array.shape[len(indices) :]
         if scope.body is not self._program._body:
             raise Error(f"{op}: {role}: expected a weight of this program, got another's")
+        self.is_read = True
         at = f"[{', '.join(str(index.value) for index in indices)}]" if indices else ""
         type = type_of(shape, self.dtype)
         text = f"moe.load_parameter @{self.name}{at} : {type}"
@@ -102,9 +106,10 @@ class Program:
     def __str__(self) -> str:
         declarations = [
             f'  moe.parameter @{weight.name} : {type_of(weight.array.shape, weight.dtype)} from "{weight.name}"'
-            for weight in self._weights.values()
+            for weight in self._read
         ]
-        return "\n".join(["module {", *declarations, "", "\n\n".join(self._functions.values()), "}", ""])
+        parts = ["\n".join(declarations)] * bool(declarations) + list(self._functions.values())
+        return "module {\n" + "\n\n".join(parts) + "\n}\n"
 
     def weight(self, name: str, array: Any, dtype: str = "f32") -> Weight:
         """Make a constant of an array.
@@ -162,9 +167,9 @@ class Program:
         return add
 
     def save_weights(self, folder: str | os.PathLike[str]) -> None:
-        """Write the weights to ``model.safetensors``, as a checkpoint that ``moe-compile --checkpoint`` reads."""
+        """Write the weights that functions use, as a checkpoint that ``moe-compile --checkpoint`` reads."""
         header, chunks, end = {}, [], 0
-        for weight in self._weights.values():
+        for weight in self._read:
             bits = weight.array if weight.dtype == "f32" else (weight.array.view(np.uint32) >> 16).astype(np.uint16)
             begin, end = end, end + bits.nbytes
             offsets = [begin, end]
@@ -175,6 +180,11 @@ class Program:
             file.write(struct.pack("<Q", len(text)) + text)
             for chunk in chunks:
                 file.write(chunk.data)
+
+    @property
+    def _read(self) -> list[Weight]:
+        """The weights that functions use."""
+        return [weight for weight in self._weights.values() if weight.is_read]
 
     def _traced(self, name: str, function: Callable[..., Any], arguments: Mapping[str, TensorType]) -> str:
         """The text of a function."""

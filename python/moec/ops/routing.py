@@ -46,34 +46,34 @@ class Capacity:
     Attributes
     ----------
     factor : float
-    round : str
-        ``"floor"``, ``"ceil"`` or ``"nearest"``, halves to even.
+    rounding : str
+        ``"floor"``, ``"ceil"`` or ``"nearest"``, where halves go to the even integer.
     least, multiple : int
     """
 
     factor: float
-    round: str = "ceil"
-    least: int = 0
+    rounding: str
+    least: int = 1
     multiple: int = 1
 
     def __str__(self) -> str:
-        least = f" min {self.least}" if self.least else ""
+        least = f" min {self.least}" if self.least != 1 else ""
         multiple = f" multiple {self.multiple}" if self.multiple != 1 else ""
-        return f"<{float_literal(self.factor)} {self.round}{least}{multiple}>"
+        return f"<{float_literal(self.factor)} {self.rounding}{least}{multiple}>"
 
 
-def score(logits: Operand, fn: str = "softmax", over: str = "experts", cu: Operand | None = None) -> Tensor:
+def score(logits: Operand, fn: str = "softmax", over_tokens: bool = False, cu: Operand | None = None) -> Tensor:
     """Turn router logits into scores.
 
     Parameters
     ----------
     logits : tensor [T, E] f32
     fn : str
-        ``"softmax"``, ``"sigmoid"``, ``"sqrtsoftplus"`` or ``"relu"``.
-    over : str
-        With softmax, what sums to 1: the ``"experts"`` of a token, or the ``"tokens"`` of an expert (arXiv:2308.00951).
+        ``"softmax"``, ``"sigmoid"``, ``"sqrtsoftplus"``, the root of log(1 + exp(l)), or ``"relu"``.
+    over_tokens : bool
+        Whether the softmax is over the tokens of a group instead of the experts of a token.
     cu : tensor [B+1] i32 or None
-        Over the tokens cu[b] to cu[b+1] of each group b; None is one group.
+        Group b owns the tokens cu[b] to cu[b+1]; None is one group.
 
     Returns
     -------
@@ -81,15 +81,11 @@ def score(logits: Operand, fn: str = "softmax", over: str = "experts", cu: Opera
     """
     op = Operation("score")
     logits = op.operand("logits", logits, "f32", "T", "E")
-    op.static("E")
     op.check(fn in SCORES, "fn", " or ".join(SCORES), fn)
-    op.check(over == "experts" or (over == "tokens" and fn == "softmax"), "over", "experts, or tokens of softmax", over)
-    op.check(cu is None or over == "tokens", "cu", "groups of a softmax over tokens only", "them with experts")
-    clause, typed = " over tokens" if over == "tokens" else "", [logits]
-    if cu is not None:
-        typed.append(op.operand("cu", cu, "i32", "B+1"))
-        clause += f" of {typed[-1].value}"
-    return op.result("scores", logits.shape, "f32", f"{fn} {logits.value}{clause}", *typed)
+    op.check(fn == "softmax" or not over_tokens, "over_tokens", "softmax", fn)
+    op.check(over_tokens or cu is None, "cu", "over_tokens", over_tokens)
+    clauses = " over_tokens" * over_tokens + op.groups(cu)
+    return op.result("scores", logits.shape, "f32", f"{fn} {logits.value}{clauses}", logits)
 
 
 def select(
@@ -106,7 +102,7 @@ def select(
     ----------
     key : tensor [T, E] f32
     k : int
-    bias : tensor [E] f32 or None
+    bias : tensor [E] f32 or bf16, or None
         Added to the keys; it does not become part of a weight (arXiv:2408.15664).
     groups : Groups or None
     above : float or None
@@ -124,10 +120,7 @@ def select(
     op.static("E")
     experts = op["E"]
     op.check(1 <= k <= experts, "k", f"1 to {experts}", k)
-    clause, typed = "", [key]
-    if bias is not None:
-        typed.append(op.operand("bias", bias, "f32", "E"))
-        clause = f" bias {typed[-1].value}"
+    clauses = op.clause("bias", "bias", bias, "f32|bf16", "E")
     if groups is not None:
         op.check(1 <= groups.count and experts % groups.count == 0, "groups", f"a divisor of {experts}", groups.count)
         size = experts // groups.count
@@ -135,11 +128,9 @@ def select(
         op.check(1 <= groups.by <= size, "groups: by", f"1 to {size}", groups.by)
         op.check(groups.fill in ("neg_inf", "zero"), "groups: fill", "neg_inf or zero", groups.fill)
         op.check(k <= groups.keep * size, "k", f"at most the {groups.keep * size} experts of the kept groups", k)
-        clause += f" groups {groups}"
-    for word, number in (("above", above), ("until", until)):
-        if number is not None:
-            clause += f" {word} {float_literal(number)}"
-    return op.result("idx", (op["T"], k), "i32", f"{key.value} top {k}{clause}", *typed)
+        clauses += f" groups {groups}"
+    clauses += _numbers(above=above, until=until)
+    return op.result("idx", (op["T"], k), "i32", f"{key.value} top {k}{clauses}", key)
 
 
 def weigh(
@@ -174,10 +165,8 @@ def weigh(
     op.check(norm in (None, "sum", "l2"), "norm", "sum or l2", norm)
     op.check(norm is not None or plus is at_least is None, "norm", "sum or l2 beside plus and at_least", norm)
     op.check(None in (plus, at_least), "plus", "none beside at_least", plus)
-    clauses = {"plus": plus, "at_least": at_least, "scale": scale}
-    clause = f" norm {norm}" if norm else ""
-    clause += "".join(f" {word} {float_literal(number)}" for word, number in clauses.items() if number is not None)
-    text = f"{scores.value} at {indices.value}{clause}"
+    clauses = f" norm {norm}" * (norm is not None) + _numbers(plus=plus, at_least=at_least, scale=scale)
+    text = f"{scores.value} at {indices.value}{clauses}"
     return op.result("weights", indices.shape, "f32", text, scores, indices)
 
 
@@ -186,8 +175,8 @@ def limit(
     experts: int,
     capacity: int | Capacity,
     cu: Operand | None = None,
-    by: Operand | None = None,
-    order: str = "slot_major",
+    priority: Operand | None = None,
+    token_major: bool = False,
 ) -> Tensor:
     """Drop the slots that an expert has no room for: they become -1.
 
@@ -200,36 +189,30 @@ def limit(
         Slots of each expert.
     cu : tensor [B+1] i32 or None
         For each group of tokens cu[b] to cu[b+1]; None is one group.
-    by : tensor [T, k] f32 or None
-        Who is admitted first: the largest, NaN last.
-    order : str
-        Among equals, the first slots of all tokens before the second ones, ``"slot_major"`` (arXiv:2006.16668), or all
-        slots of a token before the next one's, ``"token_major"``.
+    priority : tensor [T, k] f32 or None
+        Slots with greater values are admitted first, NaN last.
+    token_major : bool
+        Whether, among equals, all slots of one token come before those of the next; else all first slots come before
+        all second ones (arXiv:2006.16668).
 
     Returns
     -------
     tensor [T, k] i32
     """
     op = Operation("limit")
-    typed = [op.operand("indices", indices, "i32", "T", "k")]
+    indices = op.operand("indices", indices, "i32", "T", "k")
     op.check(experts >= 1, "experts", "at least 1", experts)
     if isinstance(capacity, int):
         op.check(capacity >= 1, "capacity", "at least 1", capacity)
     else:
         op.check(capacity.factor > 0, "capacity: factor", "a positive number", capacity.factor)
-        op.check(capacity.round in ROUNDINGS, "capacity: round", " or ".join(ROUNDINGS), capacity.round)
-        op.check(capacity.least >= 0, "capacity: least", "at least 0", capacity.least)
+        op.check(capacity.rounding in ROUNDINGS, "capacity: rounding", " or ".join(ROUNDINGS), capacity.rounding)
+        op.check(capacity.least >= 1, "capacity: least", "at least 1", capacity.least)
         op.check(capacity.multiple >= 1, "capacity: multiple", "at least 1", capacity.multiple)
-    op.check(order in ("slot_major", "token_major"), "order", "slot_major or token_major", order)
-    text = f"{typed[0].value} into {experts} capacity {f'<{capacity}>' if isinstance(capacity, int) else capacity}"
-    if cu is not None:
-        typed.append(op.operand("cu", cu, "i32", "B+1"))
-        text += f" of {typed[-1].value}"
-    if by is not None:
-        typed.append(op.operand("by", by, "f32", "T", "k"))
-        text += f" by {typed[-1].value}"
-    text += " token_major" if order == "token_major" else ""
-    return op.result("kept", typed[0].shape, "i32", text, *typed)
+    clauses = f" into {experts} capacity {f'<{capacity}>' if isinstance(capacity, int) else capacity}"
+    clauses += op.groups(cu) + op.clause("by", "priority", priority, "f32", "T", "k")
+    clauses += " token_major" * token_major
+    return op.result("kept", indices.shape, "i32", f"{indices.value}{clauses}", indices)
 
 
 def assign(indices: Operand, experts: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -310,45 +293,6 @@ def combine(ys: Operand, row: Operand, weights: Operand) -> Tensor:
     return op.result("y", (op["T"], op["H"]), "f32", text, ys, row, weights)
 
 
-def soft_dispatch(x: Operand, d: Operand, cu: Operand) -> Tensor:
-    """Rows that mix all tokens of a group (arXiv:2308.00951): xs[s * B + b] = sum over t of d[t, s] * x[t].
-
-    Parameters
-    ----------
-    x : tensor [T, H] f32
-    d : tensor [T, S] f32
-    cu : tensor [B+1] i32
-        Group b owns the tokens cu[b] to cu[b+1].
-
-    Returns
-    -------
-    tensor [S * B, H] f32
-    """
-    op = Operation("soft_dispatch")
-    x, d = op.operand("x", x, "f32", "T", "H"), op.operand("d", d, "f32", "T", "S")
-    cu = op.operand("cu", cu, "i32", "B+1")
-    op.static("S")
-    text = f"{x.value}, {d.value} of {cu.value}"
-    return op.result("xs", (times(op["B"], op["S"]), op["H"]), "f32", text, x, d, cu)
-
-
-def soft_combine(ys: Operand, c: Operand, cu: Operand) -> Tensor:
-    """Each token's mixture of its group's rows (arXiv:2308.00951): y[t] = sum over s of c[t, s] * ys[s * B + b].
-
-    Parameters
-    ----------
-    ys : tensor [S * B, H] f32
-    c : tensor [T, S] f32
-    cu : tensor [B+1] i32
-        Group b owns the tokens cu[b] to cu[b+1].
-
-    Returns
-    -------
-    tensor [T, H] f32
-    """
-    op = Operation("soft_combine")
-    c, cu = op.operand("c", c, "f32", "T", "S"), op.operand("cu", cu, "i32", "B+1")
-    op.static("S")
-    op["rows"] = times(op["B"], op["S"])
-    ys = op.operand("ys", ys, "f32", "rows", "H")
-    return op.result("y", (op["T"], op["H"]), "f32", f"{ys.value}, {c.value} of {cu.value}", ys, c, cu)
+def _numbers(**clauses: float | None) -> str:
+    """Clauses with a number each, where it is given."""
+    return "".join(f" {word} {float_literal(number)}" for word, number in clauses.items() if number is not None)

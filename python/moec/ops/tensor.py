@@ -172,9 +172,8 @@ def scalar(op: str, number: Any, dtype: str) -> Value:
     kinds = {"f32": (float, int, np.floating, np.integer), "i32": (int, np.integer), "i1": (bool, np.bool_)}
     if not isinstance(number, kinds[dtype]) or (dtype != "i1" and isinstance(number, bool)):
         raise Error(f"{op}: expected a tensor or a number of type {dtype}, got {number!r}")
-    if dtype == "f32":
-        return current().body.constant(float(number), dtype, "cst")
-    return current().body.constant(str(number).lower(), dtype, "cst")
+    value = float(number) if dtype == "f32" else str(int(number))
+    return current().body.constant(value, dtype, "cst")
 
 
 def letters(rank: int) -> str:

@@ -7,58 +7,60 @@ from moec.mlir.text import float_literal
 from moec.ops.operation import Operation
 from moec.ops.tensor import Operand, Tensor
 
-NOISES = ("uniform", "normal", "gumbel")
+LOSSES = ("balance", "z", "cv2")
+DISTRIBUTIONS = ("uniform", "normal", "gumbel")
 
 
 def aux_loss(
-    kind: str, scores: Operand, indices: Operand | None = None, scale: float | None = None, cu: Operand | None = None
+    kind: str,
+    values: Operand,
+    indices: Operand | None = None,
+    cu: Operand | None = None,
+    scale: float | None = None,
 ) -> Tensor:
-    """A loss that keeps experts equally busy.
+    """How unevenly the experts of a layer are used.
 
     Parameters
     ----------
     kind : str
-        ``"balance"`` (arXiv:2101.03961), ``"z"`` (arXiv:2202.08906) or ``"cv2"`` (arXiv:1701.06538).
-    scores : tensor [T, E] f32
-        Scores, of ``"z"`` logits, of ``"cv2"`` gates.
-    indices : tensor [T, k] i32
-        Of ``"balance"`` only: the chosen experts.
+        ``"balance"``: E sum_e f_e P_e, the mean over groups that have tokens (arXiv:2101.03961); ``"z"``: mean of the
+        squared log-sum-exp (arXiv:2202.08906); ``"cv2"``: variance / (mean^2 + 1e-10) of the sums of columns
+        (arXiv:1701.06538).
+    values : tensor [T, E] f32
+        Scores, logits, or weights.
+    indices : tensor [T, k] i32 or None
+        Chosen experts, -1 is none; for ``"balance"``.
+    cu : tensor [B+1] i32 or None
+        Group b owns the tokens cu[b] to cu[b+1]; None is one group. For ``"balance"``.
     scale : float or None
         A factor.
-    cu : tensor [B+1] i32 or None
-        The mean over groups of tokens cu[b] to cu[b+1]; None is one group.
 
     Returns
     -------
     tensor [] f32
     """
     op = Operation("aux_loss")
-    typed = [op.operand("scores", scores, "f32", "T", "E")]
-    op.check(kind in ("balance", "z", "cv2"), "kind", "balance or z or cv2", kind)
+    values = op.operand("values", values, "f32", "T", "E")
+    op.static("E")
+    op.check(kind in LOSSES, "kind", " or ".join(LOSSES), kind)
     op.check((indices is not None) == (kind == "balance"), "indices", "them with balance and only with it", kind)
-    text = f"{kind} {typed[0].value}"
-    if indices is not None:
-        typed.append(op.operand("indices", indices, "i32", "T", "k"))
-        text += f" at {typed[-1].value}"
-    text += f" scale {float_literal(scale)}" if scale is not None else ""
-    if cu is not None:
-        typed.append(op.operand("cu", cu, "i32", "B+1"))
-        text += f" of {typed[-1].value}"
-    return op.result("loss", (), "f32", text, *typed)
+    op.check(cu is None or kind == "balance", "cu", "them with balance only", kind)
+    clauses = op.clause("at", "indices", indices, "i32", "T", "k") + op.groups(cu)
+    clauses += f" scale {float_literal(scale)}" if scale is not None else ""
+    return op.result("loss", (), "f32", f"{kind} {values.value}{clauses}", values)
 
 
-def bias_update(bias: Operand, counts: Operand, rate: float, kind: str = "sign") -> Tensor:
-    """The next selection bias: more for experts that had too few slots (arXiv:2408.15664).
+def bias_update(kind: str, bias: Operand, counts: Operand, rate: float) -> Tensor:
+    """Move the bias of a selection towards even load.
 
     Parameters
     ----------
+    kind : str
+        ``"sign"``: b + rate * sign(mean(c) - c) (arXiv:2412.19437); ``"proportional"``: b + rate * (1/E - c / sum(c)).
     bias : tensor [E] f32
     counts : tensor [E] i32
-        Slots that each expert had.
+        Slots that each expert got.
     rate : float
-        Length of a step.
-    kind : str
-        The step is the ``"sign"`` of what is missing, or ``"proportional"`` to it.
 
     Returns
     -------
@@ -66,30 +68,30 @@ def bias_update(bias: Operand, counts: Operand, rate: float, kind: str = "sign")
     """
     op = Operation("bias_update")
     bias, counts = op.operand("bias", bias, "f32", "E"), op.operand("counts", counts, "i32", "E")
+    op.static("E")
     op.check(kind in ("sign", "proportional"), "kind", "sign or proportional", kind)
     text = f"{kind} {bias.value}, {counts.value} rate {float_literal(rate)}"
     return op.result("updated", bias.shape, "f32", text, bias, counts)
 
 
-def noise(kind: str, seed: Operand, like: Operand) -> Tensor:
-    """Random numbers, the same for the same seed: Philox4x32-10 (Salmon et al. 2011) of the flat index.
+def noise(distribution: str, seed: Operand, like: Operand) -> Tensor:
+    """Random numbers that depend on a seed and on their place only (Philox4x32-10).
 
     Parameters
     ----------
-    kind : str
-        ``"uniform"`` in [0, 1), standard ``"normal"`` or standard ``"gumbel"``.
+    distribution : str
+        ``"uniform"`` between 0 and 1, standard ``"normal"``, or standard ``"gumbel"``.
     seed : tensor [2] i32
-    like : tensor f32
-        What has the shape.
+    like : tensor [T, E] f32
+        Gives the shape.
 
     Returns
     -------
-    tensor f32
-        Of that shape.
+    tensor [T, E] f32
     """
     op = Operation("noise")
     like = op.operand("like", like, "f32", "T", "E")
     op["seeds"] = 2
     seed = op.operand("seed", seed, "i32", "seeds")
-    op.check(kind in NOISES, "kind", " or ".join(NOISES), kind)
-    return op.result("noise", like.shape, "f32", f"{kind} {seed.value} like {like.value}", seed, like)
+    op.check(distribution in DISTRIBUTIONS, "distribution", " or ".join(DISTRIBUTIONS), distribution)
+    return op.result("noise", like.shape, "f32", f"{distribution} {seed.value} like {like.value}", seed, like)

@@ -6,6 +6,7 @@ only. Nothing here imports the rest of moec.
 """
 
 from moec.reference.attention import attention, cache_update
+from moec.reference.derivation import mxfp4, view
 from moec.reference.packing import pack
 from moec.reference.routing import (
     assign,
@@ -45,6 +46,7 @@ __all__ = [
     "grouped_matmul",
     "limit",
     "noise",
+    "mxfp4",
     "pack",
     "philox",
     "route",
@@ -52,5 +54,6 @@ __all__ = [
     "select",
     "soft_combine",
     "soft_dispatch",
+    "view",
     "weigh",
 ]

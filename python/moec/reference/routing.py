@@ -83,9 +83,8 @@ def select(
         key = key + np.asarray(bias, np.float32)
     if groups is not None:
         count, keep, terms, fill = groups
-        by_group = key.reshape(len(key), count, -1)
-        size = by_group.shape[2]
-        flat = by_group.reshape(-1, size)
+        size = key.shape[1] // count
+        flat = key.reshape(-1, size)
         best = np.take_along_axis(flat, _largest(flat, terms), axis=1).reshape(len(key), count, terms)
         with np.errstate(invalid="ignore"):
             scores = best.sum(axis=2, dtype=np.float32)

@@ -6,6 +6,9 @@
 
 #include "moe/Params/Pack.h"
 
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+
 #include <cstring>
 #include <gtest/gtest.h>
 #include <numeric>
@@ -29,9 +32,21 @@ static std::vector<T> getElements(const std::string &bytes) {
   return elements;
 }
 
+/// A panel of row-major matrices.
+template <typename T>
+static std::vector<T> pack(llvm::ArrayRef<llvm::StringRef> matrices,
+                           int64_t out, int64_t in, int64_t panel) {
+  auto getRow = [&](int64_t source, int64_t row) {
+    return matrices[source].data() + row * in * sizeof(T);
+  };
+  PackSources sources = {int64_t(matrices.size()), out, in, getRow};
+  return getElements<T>(sizeof(T) == 4 ? packPanelF32(sources, panel)
+                                       : packPanelBF16(sources, panel));
+}
+
 TEST(Pack, F32PanelIsTransposed) {
   std::string matrix = makeMatrix<float>(/*out=*/33, /*in=*/2);
-  auto panel = getElements<float>(packPanelF32({matrix.data(), 33, 2}, 0));
+  auto panel = pack<float>({matrix}, 33, 2, 0);
   ASSERT_EQ(panel.size(), 2u * 32);
   for (int c = 0; c < 32; ++c) {
     EXPECT_EQ(panel[c], 2 * c + 1);
@@ -41,7 +56,7 @@ TEST(Pack, F32PanelIsTransposed) {
 
 TEST(Pack, LastPanelIsFilledWithZeros) {
   std::string matrix = makeMatrix<float>(/*out=*/33, /*in=*/2);
-  auto panel = getElements<float>(packPanelF32({matrix.data(), 33, 2}, 1));
+  auto panel = pack<float>({matrix}, 33, 2, 1);
   std::vector<float> expected(2 * 32);
   expected[0] = 65;
   expected[32] = 66;
@@ -51,7 +66,6 @@ TEST(Pack, LastPanelIsFilledWithZeros) {
 TEST(Pack, TwoSourcesAreInterleavedBy16Columns) {
   std::string gate = makeMatrix<float>(/*out=*/17, /*in=*/1);
   std::string up = makeMatrix<float>(/*out=*/17, /*in=*/1, /*first=*/101);
-  const char *both[] = {gate.data(), up.data()};
   std::vector<float> first(32), second(32);
   for (int c = 0; c < 16; ++c) {
     first[c] = c + 1;
@@ -59,14 +73,14 @@ TEST(Pack, TwoSourcesAreInterleavedBy16Columns) {
   }
   second[0] = 17;
   second[16] = 117;
-  EXPECT_EQ(getElements<float>(packPanelF32({both, 17, 1}, 0)), first);
-  EXPECT_EQ(getElements<float>(packPanelF32({both, 17, 1}, 1)), second);
+  EXPECT_EQ(pack<float>({gate, up}, 17, 1, 0), first);
+  EXPECT_EQ(pack<float>({gate, up}, 17, 1, 1), second);
 }
 
 TEST(Pack, BF16PanelPairsRows) {
   // 18 columns and 35 rows: both halves, and a second block of three rows.
   std::string matrix = makeMatrix<uint16_t>(/*out=*/18, /*in=*/35);
-  auto panel = getElements<uint16_t>(packPanelBF16({matrix.data(), 18, 35}, 0));
+  auto panel = pack<uint16_t>({matrix}, 18, 35, 0);
   ASSERT_EQ(panel.size(), 2u * 2 * 16 * 16 * 2);
   auto at = [&](int block, int half, int pair, int column, int i) {
     return panel[(((block * 2 + half) * 16 + pair) * 16 + column) * 2 + i];
@@ -88,6 +102,6 @@ TEST(Pack, BF16PanelPairsRows) {
 
 TEST(Pack, SourcesNeedNoAlignment) {
   std::string matrix = "x" + makeMatrix<float>(/*out=*/32, /*in=*/1);
-  auto panel = getElements<float>(packPanelF32({matrix.data() + 1, 32, 1}, 0));
+  auto panel = pack<float>({llvm::StringRef(matrix).drop_front()}, 32, 1, 0);
   EXPECT_EQ(panel[31], 32);
 }

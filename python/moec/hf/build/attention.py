@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from moec.hf.build.norm import normalize
 from moec.hf.build.rope import rotate
-from moec.hf.build.scalar import sigmoid, softplus
 from moec.hf.build.scope import Scope
 from moec.hf.spec import Attention, Norm
 from moec.mlir.ops import each, elementwise, empty, merge_heads, split_heads
+from moec.mlir.scalar import sigmoid, softplus
 from moec.mlir.text import Value, float_literal, names, types
 
 

@@ -9,8 +9,9 @@ from moec.errors import Error
 from moec.hf.build.ffn import network
 from moec.hf.build.module import module_text
 from moec.hf.build.scope import Scope
-from moec.hf.parameters import Parameter, ffn_roles, kind_names, of_kind
+from moec.hf.parameters import ffn_roles, kind_names, of_kind
 from moec.hf.spec import Sparse, Spec
+from moec.hf.weights import Parameter
 from moec.mlir.ops import size
 from moec.mlir.text import Argument, Body, Shaped
 
@@ -36,7 +37,7 @@ def block(spec: Spec, parameters: list[Parameter], name: str) -> str:
         raise Error(f"{name}: expected a block with experts, got a dense one")
     number = list(spec.kinds).index(layer)
     own = of_kind(parameters, kind_names(spec)[number])
-    weights = {role: own[role].of_layer(role, depth) for role in ffn_roles(spec, layer.ffn)}
+    weights = {role: own[role].of_layer(depth) for role in ffn_roles(spec, layer.ffn)}
 
     dims = ("T", spec.hidden)
     body = Body([Argument("x", Shaped((None, spec.hidden)), dims)])

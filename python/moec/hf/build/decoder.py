@@ -14,11 +14,12 @@ from moec.hf.build.ffn import network
 from moec.hf.build.module import module_text
 from moec.hf.build.norm import normalize
 from moec.hf.build.rope import positions, tables
-from moec.hf.build.scalar import softcap
 from moec.hf.build.scope import Scope
-from moec.hf.parameters import Parameter, kind_names, of_kind
+from moec.hf.parameters import kind_names, of_kind
 from moec.hf.spec import Layer, Spec
+from moec.hf.weights import Parameter
 from moec.mlir.ops import add_to, each, gather_rows, loop, size
+from moec.mlir.scalar import softcap
 from moec.mlir.text import Argument, Body, Shaped, Value, names, types
 
 _INDICES = Shaped((None,), "i32")

@@ -13,8 +13,9 @@ from moec.hf.build.module import module_text
 from moec.hf.build.norm import normalize
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.encdec import EncoderDecoder, buckets
-from moec.hf.parameters import Parameter, of_kind
+from moec.hf.parameters import of_kind
 from moec.hf.spec import Norm
+from moec.hf.weights import Parameter
 from moec.mlir.ops import (
     add_to,
     each,
@@ -48,11 +49,8 @@ def encoder_decoder(spec: EncoderDecoder, parameters: list[Parameter]) -> str:
     return module_text(spec, parameters, [*functions, _encode(spec, parameters), _forward(spec, parameters)])
 
 
-# ---- Parts of layers: each adds to x in place ------------------------------------------------------------------------
-
-
 class _Part:
-    """A private function under construction.
+    """A private function under construction: a part of a layer, which adds to x in place.
 
     Attributes
     ----------
@@ -170,9 +168,6 @@ def _attend(
     return part.scope.linear("attn", merge_heads(part.body, part.body.op("attended", q.type, text)), "o")
 
 
-# ---- Entries ---------------------------------------------------------------------------------------------------------
-
-
 def _encode(spec: EncoderDecoder, parameters: list[Parameter]) -> str:
     """The encoder, and keys and values of its result for each layer of the decoder."""
     inputs = _inputs({"tokens": "N", "cu": "B+1", "slot": "B"})
@@ -191,7 +186,7 @@ def _encode(spec: EncoderDecoder, parameters: list[Parameter]) -> str:
         length = body.op("length", "i32", f"tensor.extract {lengths}[{sequence}] : {lengths.type}")
         body.line(f"memref.store {length}, {source}[{index_at(body, 'at', slot, sequence)}] : {source.type}")
 
-    x = gather_rows(body, "embedded", scope.weight("embed"), tokens, rows)
+    x = gather_rows(body, "embedded", scope.weight("embed" if spec.tied else "encoder_embed"), tokens, rows)
     bias = _biases(spec, scope, "encoder", bidirectional=True)
     place = [cu, past, slot]
     parts = {"encoder": [bias, lengths, *place, *caches[:2]]}
@@ -225,7 +220,7 @@ def _forward(spec: EncoderDecoder, parameters: list[Parameter]) -> str:
         size(body, slot, "b"),
         lambda b: body.op("length", "i32", f"tensor.extract {known}[{index_at(body, 'at', slot, b)}] : {_INDICES}"),
     )
-    embedding = scope.weight("embed")
+    embedding = scope.weight("embed" if spec.tied else "decoder_embed")
     x = gather_rows(body, "embedded", embedding, tokens, rows)
     bias = _biases(spec, scope, "decoder", bidirectional=False)
     place = [cu, past, slot]

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from moec.hf.build.scalar import sigmoid, softcap
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.spec import Dense, Glu, Network, Router, Shared, Sparse
-from moec.mlir.ops import each, elementwise, empty, size
+from moec.mlir.ops import each, elementwise, empty, flattened, size
+from moec.mlir.scalar import sigmoid, softcap
 from moec.mlir.text import Body, Shaped, Value, float_literal, types
 
 
@@ -31,9 +31,7 @@ def _beside(scope: Scope, x: Value, routed: Value, shared: Shared) -> Value:
     ins = [(routed, "nd"), (y, "nd")]
     if shared.gated:
         logit = scope.linear("shared_logits", x, "shared_router")
-        type = Shaped((None,))
-        text = f"tensor.collapse_shape {logit} [[0, 1]] : {logit.type} into {type}"
-        ins.append((body.op("shared_logit", type, text), "n"))
+        ins.append((flattened(body, "shared_logit", logit), "n"))
 
     def element(routed: Value, y: Value, *logit: Value) -> Value:
         total = routed + (y * sigmoid(logit[0]) if logit else y)
@@ -74,13 +72,15 @@ def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
 
 def _select(scope: Scope, key: Value, ffn: Sparse) -> Value:
     """The k experts with the largest keys."""
-    operands, clauses, groups = [key], "", ffn.router.groups
+    clauses, groups = "", ffn.router.groups
     if ffn.router.correction:
-        operands.append(scope.weight("correction"))
-        clauses = f" bias {operands[1]}"
+        bias = scope.weight("correction")
+        if ffn.router.correction_row:
+            bias = flattened(scope.body, "correction", bias)
+        clauses = f" bias({bias} : {bias.type})"
     if groups:
         clauses += f" groups <{groups.count} keep {groups.keep} by {groups.by} fill {groups.fill}>"
-    text = f"moe.select {key} top {ffn.top_k}{clauses} : {types(operands)}"
+    text = f"moe.select {key} top {ffn.top_k}{clauses} : {key.type}"
     return scope.body.op("experts", Shaped((None, ffn.top_k), "i32"), text)
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Union
 
 from moec.hf.encdec import EncoderDecoder
-from moec.hf.parameters import Parameter
 from moec.hf.spec import Spec
+from moec.hf.weights import Mxfp4, Parameter, Stack, View
 from moec.mlir.text import Shaped
 
 AnySpec = Union[Spec, EncoderDecoder]
@@ -17,7 +17,8 @@ AnySpec = Union[Spec, EncoderDecoder]
 def module_text(spec: AnySpec, parameters: list[Parameter], functions: list[str]) -> str:
     """The whole text."""
     head = f"module attributes {{moe.model = {{{', '.join(_model(spec))}}}}} {{"
-    lines = "\n".join(map(_declaration, parameters))
+    chains = {part.name: part for parameter in parameters for part in parameter.chain}
+    lines = "\n".join(f"  {_declaration(parameter)}" for parameter in chains.values())
     return "\n".join([head, lines, "", "\n\n".join(functions), "}", ""])
 
 
@@ -32,7 +33,21 @@ def _model(spec: AnySpec) -> list[str]:
 
 
 def _declaration(parameter: Parameter) -> str:
-    type = Shaped(parameter.full_shape, parameter.dtype)
+    head = f"moe.parameter @{parameter.name} : {Shaped(parameter.full_shape, parameter.dtype)}"
+    if isinstance(parameter, View):
+        return f"{head} view of @{parameter.source.name} by {_map(parameter)}"
+    if isinstance(parameter, Mxfp4):
+        return f"{head} mxfp4 of [@{parameter.blocks.name}, @{parameter.scales.name}]"
+    return f'{head} from "{parameter.pattern}"{_numbers(parameter)}'
+
+
+def _numbers(parameter: Stack) -> str:
+    """The numbers of the leading dimensions, where they have gaps."""
     gaps = any(numbers != tuple(range(len(numbers))) for numbers in parameter.stack)
-    at = f" at {list(map(list, parameter.stack))}" if gaps else ""
-    return f'  moe.parameter @{parameter.name} : {type} from "{parameter.pattern}"{at}'
+    return f" at {list(map(list, parameter.stack))}" if gaps else ""
+
+
+def _map(view: View) -> str:
+    """From an index of a view to one of its source; leading dimensions, of layers and experts, stay."""
+    leading = ["l", "e"][: len(view.source.stack)]
+    return f"affine_map<({', '.join([*leading, view.index])}) -> ({', '.join([*leading, view.order])})>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from moec.hf.parameters import Parameter
+from moec.hf.weights import Parameter
 from moec.mlir.ops import elementwise, empty
 from moec.mlir.text import Body, Shaped, Value
 

@@ -11,7 +11,6 @@ def spec(config: Config) -> Spec:
     config.ignore("router_jitter_noise")  # only in training
     window = config.integer("sliding_window", None)
     attention = read_attention(config, 1e6, config.integer("head_dim", None), window=window)
-    config.only("hidden_act", "silu")
     ffn = read_sparse(config, Router(norm=True), "intermediate_size")
     block = LAYER + "block_sparse_moe"
     names = block_names(block, gate="w1", up="w3", down="w2")

@@ -15,7 +15,6 @@ def spec(config: Config) -> Spec:
         window = None
     biases, head_dim = read_biases(config, "qkvo"), config.integer("head_dim", None)
     attention = read_attention(config, 1e4, head_dim, biases=biases, qk_norm="head", window=window)
-    config.only("hidden_act", "silu")
     sparse = read_sparse(config, Router(norm=config.flag("norm_topk_prob", False)))
     dense = Dense(config.integer("intermediate_size"))
     layers = [Layer(attention, sparse if has_experts else dense) for has_experts in read_sparse_steps(config)]

@@ -31,6 +31,7 @@ def spec(config: Config) -> EncoderDecoder:
         tied=tied,
         dtype=config.word("dtype", config.word("torch_dtype", None)),
         names=_names(),
+        unused=r"(encoder|decoder)\.embed_tokens\.weight|lm_head\.weight" if tied else r"shared\.weight",
     )
 
 
@@ -45,6 +46,7 @@ def _names() -> dict[str, str]:
     names = {"embed": "shared.weight", "head": "lm_head.weight"}
     for side, mlp in (("encoder", 1), ("decoder", 2)):
         block = side + ".block.{0}.layer."
+        names[f"{side}_embed"] = f"{side}.embed_tokens.weight"
         names[f"{side}_norm"] = f"{side}.final_layer_norm.weight"
         names[f"{side}_bias"] = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
         names |= _attention(side, f"{block}0.", "SelfAttention")

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from moec.mlir.text import float_literal
 from moec.ops.operation import Operation
 from moec.ops.routing import assign, combine, dispatch
-from moec.ops.scope import Scope, current, type_of
+from moec.ops.scope import Scope, current, times, type_of
 from moec.ops.tensor import Index, Operand, Tensor, empty
 
 GLUS = ("swiglu", "geglu", "geglu_tanh", "reglu", "situ")
@@ -115,50 +115,100 @@ def glu(
     return op.result("hidden", gate.shape, "f32", text, gate)
 
 
-def experts(rows: Operand, offsets: Operand, *segments: tuple[int, Callable[[Tensor, Index], Tensor]]) -> Tensor:
-    """Run experts of any kind on their rows.
+def experts(
+    xs: Operand, offsets: Operand, segments: Sequence[int], bodies: Sequence[Callable[[Tensor, Index], Tensor]]
+) -> Tensor:
+    """Run any body on the rows of each expert.
 
     Parameters
     ----------
-    rows : tensor [N, H] f32
+    xs : tensor [N, H] f32
     offsets : tensor [E+1] i32
         Expert e owns the rows offsets[e] to offsets[e+1].
-    segments : (int, callable)
-        So many consecutive experts compute ``callable(rows, e)``: from an expert's rows [n, H] f32, for any n, those of
-        its result [n, H'] f32. e is its number inside the segment; a weight or tensor of several experts is indexed by
-        it.
+    segments : sequence of int
+        Numbers of consecutive experts that share a body.
+    bodies : sequence of callable
+        For each segment, a function of an expert's rows [n, H] f32, for any n, and its number within the segment, by
+        which a weight or tensor of several experts is indexed. It returns as many rows, [n, D] f32.
 
     Returns
     -------
-    tensor [N, H'] f32
+    tensor [N, D] f32
         What stands past the last offset is not said.
     """
     op = Operation("experts")
-    rows = op.operand("rows", rows, "f32", "N", "H")
+    xs = op.operand("xs", xs, "f32", "N", "H")
     offsets = op.operand("offsets", offsets, "i32", "E+1")
     op.static("E", "H")
-    counts = [count for count, _ in segments]
-    op.check(all(count >= 1 for count in counts), "segments", "at least one expert each", counts)
-    op.check(sum(counts) == op["E"], "segments", f"{op['E']} experts", f"{counts}, which are {sum(counts)}")
+    segments = list(segments)
+    op.check(len(segments) == len(bodies), "bodies", f"one for each of {len(segments)} segments", len(bodies))
+    op.check(min(segments, default=0) >= 1, "segments", "at least one expert each", segments)
+    op.check(sum(segments) == op["E"], "segments", f"{op['E']} experts", f"{segments}, which are {sum(segments)}")
     outer = current()
     body = outer.body
-    result = body.value("ys", rows.value.type)
+    result = body.value("ys", xs.value.type)
 
     def head() -> str:
-        operands = f"{rows.value} by {offsets.value} segments {counts} : {rows.value.type}, {offsets.value.type}"
-        return f"{result} = moe.experts {operands} -> {type_of((op['N'], op['out']), 'f32')}"
+        operands = f"{xs.value} by {offsets.value} segments {segments} : {xs.value.type}, {offsets.value.type}"
+        return f"{result} = moe.experts {operands} -> {type_of((op['N'], op['D']), 'f32')}"
 
-    for number, (_, expert) in enumerate(segments):
+    for number, expert in enumerate(bodies):
         last = number == len(segments) - 1
         with body.region("}," if number else head, "}" if last else ""), Scope(body, outer).entered():
             op["n"] = f"rows of segment {number}"
             x, e = body.value("rows", type_of((op["n"], op["H"]), "f32")), body.value("e", "index")
             body.line(f"^bb0({x}: {x.type}, {e}: index):")
-            y = op.operand(f"segment {number}", expert(Tensor(x, (op["n"], op["H"])), Index(e)), "f32", "n", "out")
-            op.static("out")
+            y = op.operand(f"segment {number}", expert(Tensor(x, (op["n"], op["H"])), Index(e)), "f32", "n", "D")
+            op.static("D")
             body.line(f"moe.yield {y.value} : {y.value.type}")
-    shape = (op["N"], op["out"])
+    shape = (op["N"], op["D"])
     return Tensor(replace(result, type=type_of(shape, "f32")), shape)
+
+
+def soft_dispatch(x: Operand, weights: Operand, cu: Operand | None = None) -> Tensor:
+    """Mix the tokens of each group into slots (arXiv:2308.00951).
+
+    Parameters
+    ----------
+    x : tensor [T, H] f32
+    weights : tensor [T, S] f32
+    cu : tensor [B+1] i32 or None
+        Group b owns the tokens cu[b] to cu[b+1]; None is one group.
+
+    Returns
+    -------
+    tensor [S * B, H] f32
+        Row s * B + b is the sum over the tokens t of group b of weights[t, s] * x[t].
+    """
+    op = Operation("soft_dispatch")
+    x, weights = op.operand("x", x, "f32", "T", "H"), op.operand("weights", weights, "f32", "T", "S")
+    op.static("S")
+    groups = op.groups(cu)
+    return op.result("xs", (times(op["B"], op["S"]), op["H"]), "f32", f"{x.value}, {weights.value}{groups}", x, weights)
+
+
+def soft_combine(ys: Operand, weights: Operand, cu: Operand | None = None) -> Tensor:
+    """Mix the slots of each group into tokens.
+
+    Parameters
+    ----------
+    ys : tensor [S * B, H] f32
+        As `soft_dispatch` orders them.
+    weights : tensor [T, S] f32
+    cu : tensor [B+1] i32 or None
+        Group b owns the tokens cu[b] to cu[b+1]; None is one group.
+
+    Returns
+    -------
+    tensor [T, H] f32
+    """
+    op = Operation("soft_combine")
+    weights = op.operand("weights", weights, "f32", "T", "S")
+    op.static("S")
+    groups = op.groups(cu)
+    op["S * B"] = times(op["B"], op["S"])
+    ys = op.operand("ys", ys, "f32", "S * B", "H")
+    return op.result("y", (op["T"], op["H"]), "f32", f"{ys.value}, {weights.value}{groups}", ys, weights)
 
 
 def expert_ffn(

@@ -1,0 +1,50 @@
+//===- SmallFloats.cpp - Expands floats of 4 and 16 bits ------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe/Params/SmallFloats.h"
+
+#include "llvm/ADT/bit.h"
+
+#include <array>
+#include <cmath>
+#include <limits>
+
+/// Values of the codes 0 to 7; bit 3 is the sign.
+static constexpr float kE2M1[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+
+/// The scale that makes NaN.
+static constexpr int kScaleNaN = 255;
+
+using Table = std::array<std::array<uint16_t, 16>, 256>;
+
+static Table makeTable() {
+  Table table;
+  for (int scale = 0; scale < 256; ++scale)
+    for (int code = 0; code < 16; ++code) {
+      float value = scale == kScaleNaN
+                        ? std::numeric_limits<float>::quiet_NaN()
+                        : std::ldexp(kE2M1[code % 8], scale - 127);
+      uint32_t bits = llvm::bit_cast<uint32_t>(code < 8 ? value : -value);
+      // The low half is zero: bf16 holds these values.
+      table[scale][code] = bits >> 16;
+    }
+  return table;
+}
+
+uint16_t mlir::moe::expandMxfp4(uint8_t code, uint8_t scale) {
+  static const Table table = makeTable();
+  return table[scale][code];
+}
+
+uint32_t mlir::moe::expandF16(uint16_t bits) {
+  // With its exponent read as one of f32, the number is 2^112 times too small;
+  // this holds for the subnormal ones, too.
+  float small = llvm::bit_cast<float>(uint32_t(bits & 0x7fff) << 13);
+  uint32_t magnitude = llvm::bit_cast<uint32_t>(small * 0x1p112f);
+  if ((bits & 0x7c00) == 0x7c00) // infinite or NaN
+    magnitude |= 0x7f800000;
+  return magnitude | uint32_t(bits & 0x8000) << 16;
+}

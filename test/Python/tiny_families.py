@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Small configurations of the families that are tested in short, again with sizes that divide nothing."""
+
+from __future__ import annotations
+
+_SIZES = {
+    "hidden_act": "silu",
+    "max_position_embeddings": 96,
+    "vocab_size": 131,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+    "hidden_size": 36,
+    "intermediate_size": 29,
+    "moe_intermediate_size": 23,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 3,
+    "num_hidden_layers": 3,
+    "num_experts": 7,
+    "num_experts_per_tok": 3,
+}
+
+
+def _tiny(family: str, without: str = "", **own: object) -> dict[str, object]:
+    """The common sizes, less those that a family has other names for, and its own keys."""
+    return {"model_type": family} | {key: value for key, value in _SIZES.items() if key not in without.split()} | own
+
+
+_YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 3.0, "original_max_position_embeddings": 32}
+_LINEAR = {"rope_type": "linear", "rope_theta": 2e4, "factor": 2.5}
+_EXPERTS = "num_experts"
+_ROUTED = {"n_routed_experts": 8, "n_shared_experts": 2}
+_GROUPED = {"n_group": 4, "topk_group": 2, "routed_scaling_factor": 2.5, "norm_topk_prob": False}
+_TYPES = ["sliding_attention", "full_attention", "sliding_attention"]
+
+FAMILIES = {
+    "afmoe": (
+        _tiny("afmoe", head_dim=8, sliding_window=5),
+        {
+            "attention_bias": True,
+            "mup_enabled": True,
+            "num_dense_layers": 2,
+            "num_shared_experts": 1,
+            "route_scale": 2.5,
+        }
+        | {"layer_types": _TYPES, "rope_parameters": _LINEAR, "tie_word_embeddings": True},
+    ),
+    "cohere2_moe": (
+        _tiny("cohere2_moe", "moe_intermediate_size", head_dim=10, sliding_window=5, num_hidden_layers=4),
+        {"attention_bias": True, "expert_selection_fn": "sigmoid", "first_k_dense_replace": 1, "logit_scale": 0.5}
+        | {"num_shared_experts": 2, "prefix_dense_intermediate_size": 31, "rms_norm_eps": 1e-5},
+    ),
+    "dots1": (
+        _tiny("dots1", _EXPERTS, **_ROUTED, norm_topk_prob=True),
+        {"attention_bias": True, "first_k_dense_replace": 1, "head_dim": 8, "layer_types": _TYPES, "sliding_window": 5}
+        | {"n_shared_experts": 1, "rope_parameters": _YARN}
+        | _GROUPED,
+    ),
+    "ernie4_5_moe": (
+        _tiny("ernie4_5_moe", "num_experts num_experts_per_tok", moe_num_experts=7, moe_k=3),
+        {"moe_layer_end_index": 1, "moe_norm_min": 0.9, "moe_num_shared_experts": 0, "tie_word_embeddings": False}
+        | {"use_bias": True, "rope_parameters": _LINEAR},
+    ),
+    "exaone_moe": (
+        _tiny("exaone_moe", num_experts=8, sliding_window=5),
+        {"first_k_dense_replace": 2, "layer_types": _TYPES, "num_shared_experts": 2, "rope_parameters": _YARN}
+        | _GROUPED,
+    ),
+    "flex_olmo": (
+        _tiny("flex_olmo", "moe_intermediate_size"),
+        {"attention_bias": True, "norm_topk_prob": True, "rope_parameters": _YARN, "tie_word_embeddings": True},
+    ),
+    "glm4_moe": (
+        _tiny("glm4_moe", _EXPERTS, **_ROUTED, head_dim=16),
+        {"attention_bias": True, "first_k_dense_replace": 2, "n_shared_experts": 1, "use_qk_norm": True}
+        | {"rope_parameters": _LINEAR | {"partial_rotary_factor": 0.75}}
+        | _GROUPED,
+    ),
+    "hunyuan_v1_moe": (
+        _tiny("hunyuan_v1_moe", "moe_intermediate_size num_experts_per_tok", moe_topk=3, head_dim=10),
+        {"attention_bias": True, "tie_word_embeddings": True}
+        | {"rope_parameters": {"rope_type": "dynamic", "alpha": 5.0, "factor": 1.0, "rope_theta": 1e4}},
+    ),
+    "hy_v3": (
+        _tiny("hy_v3", head_dim=10),
+        {"attention_bias": True, "enable_moe_fp32_combine": False, "mlp_bias": True, "num_shared_experts": 2}
+        | {"mlp_layer_types": ["sparse", "dense", "sparse"], "router_scaling_factor": 1.5, "rope_parameters": _YARN},
+    ),
+    "laguna": (
+        _tiny("laguna", head_dim=12, shared_expert_intermediate_size=17, sliding_window=5),
+        {"attention_bias": True, "gating": "per-element", "layer_types": _TYPES, "moe_routed_scaling_factor": 2.5}
+        | {"mlp_layer_types": ["sparse", "dense", "sparse"], "num_attention_heads_per_layer": [6, 3, 6]}
+        | {"moe_router_logit_softcapping": 1.5},
+    ),
+    "mellum": (
+        _tiny("mellum", head_dim=10),
+        {"attention_bias": True, "layer_types": _TYPES, "mlp_layer_types": ["dense", "sparse", "sparse"]}
+        | {"norm_topk_prob": False, "sliding_window": 5, "tie_word_embeddings": True}
+        | {"rope_parameters": {"full_attention": _YARN, "sliding_attention": _LINEAR}},
+    ),
+    "minimax_m2": (
+        _tiny("minimax_m2", "num_experts moe_intermediate_size", num_local_experts=7, head_dim=10),
+        {"rope_parameters": _LINEAR | {"partial_rotary_factor": 0.6}, "tie_word_embeddings": True},
+    ),
+    "qwen2_moe": (
+        _tiny("qwen2_moe", shared_expert_intermediate_size=31),
+        {"decoder_sparse_step": 2, "max_window_layers": 2, "norm_topk_prob": True, "num_hidden_layers": 4}
+        | {"qkv_bias": False, "rope_parameters": _YARN, "sliding_window": 5, "use_sliding_window": True},
+    ),
+    "solar_open": (
+        _tiny("solar_open", "num_experts intermediate_size", **_ROUTED, head_dim=10),
+        {"attention_bias": True, "n_shared_experts": 1, "tie_word_embeddings": True}
+        | {"rope_parameters": _LINEAR | {"partial_rotary_factor": 0.6}}
+        | _GROUPED,
+    ),
+}
+"""For each family, as few switches as possible, and what the other switches change."""
