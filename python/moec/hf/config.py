@@ -116,6 +116,13 @@ class Config:
             self.refuse(key, "a string")
         return value
 
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        """A list of as many numbers."""
+        values = self._read(key, _REQUIRED)
+        if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
+            self.refuse(key, f"a list of {count} numbers")
+        return tuple(map(float, values))
+
     def integers(self, key: str, default: Sequence[int] = ()) -> tuple[int, ...]:
         """A list of integers from 0, or one that stands for a list of one."""
         value = self._read(key, default)

@@ -97,8 +97,9 @@ def _read(
     exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
     wavelengths = (theta ** exponents.astype(np.float64)).astype(np.float32)
     inv_freq, factor = _SCALINGS[kind](settings, wavelengths, theta, max_len)
+    limit = settings.integer("original_max_position_embeddings") if kind == "longrope" else None
     settings.finish()
-    return Rope(tuple(float(str(freq)) for freq in inv_freq), factor, interleaved)
+    return Rope(tuple(float(str(freq)) for freq in inv_freq), factor, interleaved, limit)
 
 
 def _default(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
@@ -148,17 +149,27 @@ def _yarn(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int)
 
 def _yarn_factor(settings: Config, factor: float) -> float:
     """What cosine and sine are multiplied by: given, or from the length's factor."""
-
-    def magnitude(scale: float) -> float:
-        return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
-
     given = settings.number("attention_factor", None)
-    numerator, denominator = settings.number("mscale", None), settings.number("mscale_all_dim", None)
+    numerator, denominator = (settings.number(key, None, zero=True) for key in ("mscale", "mscale_all_dim"))
     if given is not None:
         return given
     if numerator and denominator:
-        return magnitude(numerator) / magnitude(denominator)
-    return magnitude(1.0)
+        return _magnitude(factor, numerator) / _magnitude(factor, denominator)
+    return _magnitude(factor, 1.0)
+
+
+def _magnitude(factor: float, scale: float) -> float:
+    return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def read_yarn_magnitude(config: Config) -> float:
+    """What YaRN multiplies queries and keys by where it does not multiply cosine and sine alone.
+
+    `read_rope` has to be asked for the settings that this number is made from, too.
+    """
+    settings = config.table("rope_scaling") or config.table("rope_parameters") or Config("", {})
+    scale = settings.number("mscale_all_dim", 0.0, zero=True)
+    return _magnitude(settings.number("factor", 1.0), scale) if scale else 1.0
 
 
 def _dynamic(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
@@ -170,4 +181,21 @@ def _dynamic(settings: Config, wavelengths: np.ndarray, theta: float, max_len: i
     return 1 / (base ** exponents.astype(np.float64)).astype(np.float32), 1.0
 
 
-_SCALINGS = {"default": _default, "linear": _linear, "llama3": _llama3, "yarn": _yarn, "dynamic": _dynamic}
+def _longrope(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    """LongRoPE (arXiv:2402.13753) for texts up to the original length; longer ones have other frequencies."""
+    original = settings.integer("original_max_position_embeddings")
+    short, _ = (np.array(settings.numbers(f"{kind}_factor", len(wavelengths))) for kind in ("short", "long"))
+    growth = settings.number("factor", max_len / original)
+    factor = settings.number("attention_factor", math.sqrt(1 + math.log(growth) / math.log(original)))
+    settings.number("long_mscale", None)
+    return 1 / (short.astype(np.float32) * wavelengths), settings.number("short_mscale", factor)
+
+
+_SCALINGS = {
+    "default": _default,
+    "linear": _linear,
+    "llama3": _llama3,
+    "yarn": _yarn,
+    "dynamic": _dynamic,
+    "longrope": _longrope,
+}

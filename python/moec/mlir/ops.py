@@ -105,7 +105,7 @@ def loop(body: Body, hint: str, count: Value, init: Value, step: Callable[[Value
 
 def cut(body: Body, hint: str, tensor: Value, starts: Sequence[Place], sizes: Sequence[Place], step: int = 1) -> Value:
     """A part of a tensor, with every `step`-th element of its last dimension."""
-    type = Shaped(tuple(size if isinstance(size, int) else None for size in sizes))
+    type = Shaped(tuple(size if isinstance(size, int) else None for size in sizes), tensor.type.dtype)
     place = _slice(starts, sizes, step)
     return body.op(hint, type, f"tensor.extract_slice {tensor}{place} : {tensor.type} to {type}")
 
@@ -114,6 +114,22 @@ def paste(body: Body, hint: str, part: Value, tensor: Value, starts: Sequence[Pl
     """The tensor with another part in one place."""
     text = f"tensor.insert_slice {part} into {tensor}{_slice(starts, sizes)} : {part.type} into {tensor.type}"
     return body.op(hint, tensor.type, text)
+
+
+def write(
+    body: Body,
+    hint: str,
+    ins: Sequence[Operand],
+    out: Operand,
+    starts: Sequence[Place],
+    sizes: Sequence[Place],
+    scalar: Callable[..., Value] = lambda e: e,
+) -> Value:
+    """A tensor with elements in one place that are computed from those of `ins`, by default copies of the only one."""
+    tensor, letters = out
+    part = cut(body, "part", tensor, starts, sizes)
+    part = elementwise(body, hint, ins, (part, letters), scalar)
+    return paste(body, hint, part, tensor, starts, sizes)
 
 
 def split_heads(body: Body, x: Value, heads: int, rows: Value) -> Value:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from moec.hf.build.scope import Scope, grouped_matmul
+from moec.hf.build.sparsemixer import mix
 from moec.hf.spec import Dense, Glu, Network, Router, Shared, Sparse
 from moec.mlir.ops import each, elementwise, empty, filled, flattened, size
 from moec.mlir.scalar import sigmoid, softcap
@@ -86,6 +87,8 @@ def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
     logits = scope.linear("router_logits", x, "router")
     if router.softcap:
         logits = each(body, "capped", logits, scope.rows, lambda e: softcap(e, router.softcap))
+    if router.sparsemixer is not None:
+        return mix(scope, logits, ffn.top_k, router.sparsemixer)
     scores = body.op("scores", logits.type, f"moe.score {router.score} {logits} : {logits.type}")
     indices = _select(scope, logits if router.select_logits else scores, ffn)
     text = f"moe.weigh {scores} at {indices}{_weigh_clauses(router)} : {types([scores, indices])}"
@@ -94,11 +97,10 @@ def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
 
 def _select(scope: Scope, key: Value, ffn: Sparse) -> Value:
     """The k experts with the largest keys."""
-    clauses, groups = "", ffn.router.groups
-    if ffn.router.correction:
+    clauses, router, groups = "", ffn.router, ffn.router.groups
+    if router.correction:
         bias = scope.weight("correction")
-        if ffn.router.correction_row:
-            bias = flattened(scope.body, "correction", bias)
+        bias = flattened(scope.body, "correction", bias) if router.correction_row else bias
         clauses = f" bias({bias} : {bias.type})"
     if groups:
         clauses += f" groups <{groups.count} keep {groups.keep} by {groups.by} fill {groups.fill}>"
