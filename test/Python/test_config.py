@@ -7,7 +7,7 @@ import pytest
 from tiny import ALL, CONFIGS, write_config
 
 from moec import Error
-from moec.hf.families import FAMILIES, read_spec
+from moec.hf.families import ACCEPTED, FAMILIES, read_spec
 from moec.hf.spec import Dense, Sparse
 
 PUBLISHED = {
@@ -116,7 +116,7 @@ def test_ends_of_a_text(tmp_path):
         ),
         ("olmoe", {"num_experts_per_tok": 8}, "num_experts_per_tok: expected at most the number of experts (7), got 8"),
         ("olmoe", {"vocab_size": None}, "vocab_size: expected a value, got null"),
-        ("olmoe", {"model_type": "gpt2"}, f'model_type: expected one of {", ".join(FAMILIES)}, got "gpt2"'),
+        ("olmoe", {"model_type": "gpt2"}, f'model_type: expected one of {", ".join(ACCEPTED)}, got "gpt2"'),
     ],
 )
 def test_refused(tmp_path, family, change, message):

@@ -29,6 +29,15 @@ def check_logits(model, checkpoint, folder):
     assert np.abs(moec.load(folder / "package").logits(ids) - exact).max() <= bound
 
 
+def randomize(model):
+    """The weights of a model, as `conftest.tiny_model` makes them."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.normal_(1 if "norm" in name and name.endswith("weight") else 0, 0.2)
+    return model.eval()
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("family", ["dbrx", "gpt_oss", "granitemoeshared", "llama4_text"])
 def test_dtype(family, dtype, checkpoint, tmp_path):
@@ -42,12 +51,10 @@ def test_dtype(family, dtype, checkpoint, tmp_path):
 def mxfp4(tmp_path):
     """A gpt-oss with experts of 4 bits as it is published, and the model with the values that they stand for."""
     config = FAMILIES["gpt_oss"][0] | {"hidden_size": 64, "intermediate_size": 32}
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**config), **EAGER).eval()
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            tensor.copy_(tensor.normal_(1 if "norm" in name else 0, 0.2).bfloat16())
-    folder = tmp_path / "checkpoint"
+    model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**config), **EAGER)
+    model, folder = randomize(model), tmp_path / "checkpoint"
+    for tensor in model.state_dict().values():
+        tensor.copy_(tensor.bfloat16())
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
     tensors = safetensors.load_file(folder / "model.safetensors")
     rng = np.random.default_rng(0)
@@ -91,6 +98,41 @@ def test_other_quantizations(mxfp4, change, message):
     _, folder = mxfp4
     written = json.loads((folder / "config.json").read_text())
     written["quantization_config"] |= change
+    (folder / "config.json").write_text(json.dumps(written))
+    with pytest.raises(moec.Error) as error:
+        read_spec(folder)
+    assert str(error.value) == f"{folder / 'config.json'}: {message}"
+
+
+@pytest.fixture
+def llama4(tmp_path):
+    """A Llama 4 as it is published, which sees images too."""
+    vision = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 32}
+    vision |= {"image_size": 28, "patch_size": 14, "projector_input_dim": 16, "projector_output_dim": 16}
+    config = transformers.AutoConfig.for_model(
+        "llama4", text_config=FAMILIES["llama4_text"][0], vision_config=vision | {"vision_output_dim": 16}
+    )
+    model = randomize(transformers.Llama4ForConditionalGeneration._from_config(config, **EAGER))
+    model.save_pretrained(tmp_path / "checkpoint")
+    return model, tmp_path / "checkpoint"
+
+
+def test_llama4_with_images(llama4, tmp_path):
+    check_logits(*llama4, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"text_config": None}, "text_config: expected an object, got null"),
+        ({"text_config": {"model_type": "llama"}}, 'text_config: model_type: expected "llama4_text", got "llama"'),
+        ({"logit_scale": 2.0}, "logit_scale: expected no such key, got 2.0"),
+        ({"tie_word_embeddings": True}, "tie_word_embeddings: expected false, got true"),
+    ],
+)
+def test_refused_around_a_decoder(llama4, change, message):
+    _, folder = llama4
+    written = json.loads((folder / "config.json").read_text()) | change
     (folder / "config.json").write_text(json.dumps(written))
     with pytest.raises(moec.Error) as error:
         read_spec(folder)
