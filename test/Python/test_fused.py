@@ -12,6 +12,7 @@ from tiny_families import FAMILIES
 import moec
 from moec import reference
 from moec.hf.families import read_spec
+from moec.hf.wrapped import WRAPPERS
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -104,21 +105,26 @@ def test_other_quantizations(mxfp4, change, message):
     assert str(error.value) == f"{folder / 'config.json'}: {message}"
 
 
-@pytest.fixture
-def llama4(tmp_path):
-    """A Llama 4 as it is published, which sees images too."""
-    vision = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 32}
-    vision |= {"image_size": 28, "patch_size": 14, "projector_input_dim": 16, "projector_output_dim": 16}
-    config = transformers.AutoConfig.for_model(
-        "llama4", text_config=FAMILIES["llama4_text"][0], vision_config=vision | {"vision_output_dim": 16}
-    )
-    model = randomize(transformers.Llama4ForConditionalGeneration._from_config(config, **EAGER))
+_VISION = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 32}
+_VISION |= {"image_size": 28, "patch_size": 14}
+_PROJECTOR = {"projector_input_dim": 16, "projector_output_dim": 16, "vision_output_dim": 16}
+WITH_IMAGES = {
+    "aria": {
+        "projector_patch_to_query_dict": {4: 2},
+        "vision_config": _VISION | {"model_type": "idefics3_vision"},
+    },
+    "llama4": {"vision_config": _VISION | _PROJECTOR},
+}
+
+
+@pytest.mark.parametrize("family", sorted(WRAPPERS))
+def test_part_for_text(family, tmp_path):
+    """A decoder within a model that sees images too."""
+    text = FAMILIES[WRAPPERS[family].family][0]
+    config = transformers.AutoConfig.for_model(family, text_config=text, **WITH_IMAGES[family])
+    model = randomize(transformers.AutoModelForImageTextToText.from_config(config, **EAGER))
     model.save_pretrained(tmp_path / "checkpoint")
-    return model, tmp_path / "checkpoint"
-
-
-def test_llama4_with_images(llama4, tmp_path):
-    check_logits(*llama4, tmp_path)
+    check_logits(model, tmp_path / "checkpoint", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -130,13 +136,12 @@ def test_llama4_with_images(llama4, tmp_path):
         ({"tie_word_embeddings": True}, "tie_word_embeddings: expected false, got true"),
     ],
 )
-def test_refused_around_a_decoder(llama4, change, message):
-    _, folder = llama4
-    written = json.loads((folder / "config.json").read_text()) | change
-    (folder / "config.json").write_text(json.dumps(written))
+def test_refused_around_a_decoder(tmp_path, change, message):
+    config = {"model_type": "llama4", "text_config": FAMILIES["llama4_text"][0]} | change
+    (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(moec.Error) as error:
-        read_spec(folder)
-    assert str(error.value) == f"{folder / 'config.json'}: {message}"
+        read_spec(tmp_path)
+    assert str(error.value) == f"{tmp_path / 'config.json'}: {message}"
 
 
 def test_published_dbrx(tmp_path):

@@ -23,6 +23,7 @@ def read_rope(
     default_theta: float,
     partial: float | None = None,
     interleaved: bool = False,
+    theta: float | None = None,
 ) -> Rope:
     """Read a model's rope settings, as ``rope_parameters`` or as ``rope_theta`` and ``rope_scaling``.
 
@@ -40,19 +41,23 @@ def read_rope(
         Part of each head that the family rotates where config.json names none; None is all of it, always.
     interleaved : bool
         As in `Rope`.
+    theta : float or None
+        The base whatever these settings say.
 
     Raises
     ------
     Error
         If a key or value is not supported, e.g. a scaling that depends on the length of the text.
     """
-    theta = config.number("rope_theta", default_theta)
+    default_theta = config.number("rope_theta", default_theta)
     if partial is not None:
         partial = config.number("partial_rotary_factor", partial)
     legacy, current = config.table("rope_scaling"), config.table("rope_parameters")
     if legacy and current:
         config.refuse("rope_scaling", "no such key beside rope_parameters")
-    return _read(legacy or current or Config("", {}), head_dim, max_len, theta, partial, interleaved)
+    settings = legacy or current or Config("", {})
+    theta = theta or settings.number("rope_theta", default_theta)
+    return _read(settings, head_dim, max_len, theta, partial, interleaved)
 
 
 def read_ropes(
@@ -76,6 +81,7 @@ def read_ropes(
     ropes = {}
     for name, theta in thetas.items():
         settings = tables.table(name) or Config("", {})
+        theta = settings.number("rope_theta", theta)
         ropes[name] = _read(settings, head_dim, max_len, theta, partial[name] if partial else None, False)
     tables.finish()
     return ropes
@@ -84,7 +90,7 @@ def read_ropes(
 def _read(
     settings: Config, head_dim: int, max_len: int, theta: float, partial: float | None, interleaved: bool
 ) -> Rope:
-    theta = settings.number("rope_theta", theta)
+    settings.ignore("rope_theta")  # its base is given
     fraction = 1.0 if partial is None else settings.number("partial_rotary_factor", partial)
     key = "rope_type" if settings.word("rope_type", None) else "type"
     kind = settings.word(key, "default")

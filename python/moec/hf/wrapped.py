@@ -10,27 +10,24 @@ from moec.hf.config import Config
 from moec.hf.spec import Spec
 from moec.hf.weights import Fused
 
+_PREFIX = "language_model."
+_OTHERS = r"(multi_modal_projector|vision_model|vision_tower)\..*"
+
 
 @dataclass(frozen=True)
 class Wrapper:
-    """Where the decoder is in a larger model.
+    """A larger model.
 
     Attributes
     ----------
     family : str
-        Of the decoder, which ``text_config`` describes.
-    prefix : str
-        Of the names of its tensors.
-    others : str
-        Pattern of the other tensors.
-    ignored : tuple of str
-        Keys of config.json that say nothing of it.
+        Of its decoder, which ``text_config`` describes.
+    ignored : str
+        Keys of config.json that say nothing of the decoder.
     """
 
     family: str
-    prefix: str
-    others: str
-    ignored: tuple[str, ...]
+    ignored: str
 
     def text_config(self, config: Config) -> Config:
         """The decoder's keys.
@@ -45,27 +42,27 @@ class Wrapper:
             config.refuse("text_config", "an object")
         text.only("model_type", self.family)
         config.only("tie_word_embeddings", False)
-        config.ignore(*self.ignored)
+        config.ignore("vision_config", *self.ignored.split())
         return text
 
     def wrap(self, spec: Spec, config: Config) -> Spec:
         """The decoder with the names that its tensors have in the larger model, whose dtype is its own."""
-        names = {role: self._prefixed(tensor) for role, tensor in spec.names.items()}
+        names = {role: _prefixed(tensor) for role, tensor in spec.names.items()}
         dtype = config.word("dtype", config.word("torch_dtype", spec.dtype))
-        return dataclasses.replace(spec, names=names, block=self.prefix + spec.block, unused=self.others, dtype=dtype)
+        return dataclasses.replace(spec, names=names, block=_PREFIX + spec.block, unused=_OTHERS, dtype=dtype)
 
-    def _prefixed(self, tensor: str | Fused) -> str | Fused:
-        if isinstance(tensor, Fused):
-            return dataclasses.replace(tensor, name=self.prefix + tensor.name)
-        return self.prefix + tensor
+
+def _prefixed(tensor: str | Fused) -> str | Fused:
+    if isinstance(tensor, Fused):
+        return dataclasses.replace(tensor, name=_PREFIX + tensor.name)
+    return _PREFIX + tensor
 
 
 WRAPPERS = {
-    "llama4": Wrapper(
-        "llama4_text",
-        "language_model.",
-        r"(multi_modal_projector|vision_model)\..*",
-        ("boi_token_index", "eoi_token_index", "image_token_index", "vision_config"),
-    )
+    "aria": Wrapper(
+        "aria_text",
+        "image_token_index max_value_projector_patch_to_query_dict projector_patch_to_query_dict vision_feature_layer",
+    ),
+    "llama4": Wrapper("llama4_text", "boi_token_index eoi_token_index image_token_index"),
 }
 """By ``model_type``."""

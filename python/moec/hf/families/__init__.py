@@ -14,6 +14,7 @@ from pathlib import Path
 
 from moec.hf.config import Config
 from moec.hf.generation import read_ends
+from moec.hf.refused import REFUSED
 from moec.hf.spec import Spec
 from moec.hf.wrapped import WRAPPERS
 
@@ -41,6 +42,8 @@ def read_spec(folder: Path) -> Spec:
     """
     config = Config.load(folder / "config.json")
     family = config.word("model_type")
+    if family in REFUSED:
+        config.refuse("model_type", f"a family without {REFUSED[family]}")
     if family not in ACCEPTED:
         config.refuse("model_type", "one of " + ", ".join(ACCEPTED))
     wrapper = WRAPPERS.get(family)
