@@ -86,6 +86,7 @@ def _attention(specs: list[Spec]) -> str:
                 {
                     "biases": any(a.biases for a in found),
                     "norms of heads": any(a.qk_norm == "head" for a in found),
+                    "plain norms of heads": any(a.qk_norm == "plain head" for a in found),
                     "norms of projections": any(a.qk_norm == "projection" for a in found),
                     "after rope": any(a.norm_after_rope for a in found),
                     "clipped": any(a.clip for a in found),

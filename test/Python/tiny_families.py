@@ -45,6 +45,7 @@ _LONG = {
     "original_max_position_embeddings": 64,
 }
 _LATENT = {"q_lora_rank": None, "kv_lora_rank": 18, "qk_nope_head_dim": 10, "qk_rope_head_dim": 6, "v_head_dim": 7}
+_MISTRAL = _YARN | {"llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 16}
 _SCALED = _YARN | {"mscale": 0.7, "mscale_all_dim": 1.3}
 
 FAMILIES = {
@@ -146,6 +147,12 @@ FAMILIES = {
         _tiny("granitemoe", "num_experts moe_intermediate_size", num_local_experts=7),
         {"attention_bias": True, "rope_parameters": _LINEAR, "tie_word_embeddings": True} | _GRANITE,
     ),
+    "granitemoe_swa": (
+        _tiny("granitemoe_swa", "num_experts moe_intermediate_size", num_local_experts=7, sliding_window=5),
+        {"attention_bias": True, "layer_rope_theta": [0, 5e3, 2e4], "layer_types": _TYPES, "rope_parameters": _YARN}
+        | {"shared_intermediate_size": 19, "tie_word_embeddings": True}
+        | _GRANITE,
+    ),
     "granitemoeshared": (
         _tiny("granitemoeshared", "num_experts moe_intermediate_size", num_local_experts=7),
         {"attention_bias": True, "rope_parameters": _YARN, "shared_intermediate_size": 19} | _GRANITE,
@@ -179,6 +186,12 @@ FAMILIES = {
         {"attention_bias": True, "layer_types": _TYPES, "mlp_layer_types": ["dense", "sparse", "sparse"]}
         | {"norm_topk_prob": False, "sliding_window": 5, "tie_word_embeddings": True}
         | {"rope_parameters": {"full_attention": _YARN, "sliding_attention": _LINEAR}},
+    ),
+    "mistral4": (
+        _tiny("mistral4", _EXPERTS, num_key_value_heads=6, **_ROUTED, **_LATENT, rope_parameters=_MISTRAL),
+        {"attention_bias": True, "first_k_dense_replace": 1, "n_shared_experts": 1, "q_lora_rank": 13}
+        | {"rope_interleave": False, "rope_parameters": _MISTRAL | {"mscale": 1.0, "mscale_all_dim": 1.0}}
+        | _GROUPED,
     ),
     "mimo_v2_flash": (
         _tiny("mimo_v2_flash", _EXPERTS, n_routed_experts=8, head_dim=18, v_head_dim=14, sliding_window=5),

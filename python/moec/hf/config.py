@@ -116,9 +116,11 @@ class Config:
             self.refuse(key, "a string")
         return value
 
-    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+    def numbers(self, key: str, count: int, default: Any = _REQUIRED) -> Any:
         """A list of as many numbers."""
-        values = self._read(key, _REQUIRED)
+        values = self._read(key, default)
+        if values is default:
+            return default
         if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
             self.refuse(key, f"a list of {count} numbers")
         return tuple(map(float, values))

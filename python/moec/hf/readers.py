@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from moec.hf.config import Config
@@ -56,12 +56,14 @@ def read_attention(
     return Attention(heads, kv_heads, head_dim, rope, **switches)
 
 
-def read_latent(config: Config, theta: float = 1e4, interleaved: bool | None = None) -> Latent:
+def read_latent(
+    config: Config, theta: float = 1e4, interleaved: bool | None = None, known: Sequence[str] = ()
+) -> Latent:
     """Latent attention.
 
     Parameters
     ----------
-    theta
+    theta, known
         As in `read_rope`.
     interleaved : bool or None
         As in `Rope`; None is what ``rope_interleave`` says.
@@ -73,7 +75,8 @@ def read_latent(config: Config, theta: float = 1e4, interleaved: bool | None = N
     config.ignore("head_dim")  # one of these, which one depends on the version of transformers
     if interleaved is None:
         interleaved = config.flag("rope_interleave", True)
-    rope = read_rope(config, rope_dim, config.integer("max_position_embeddings"), theta, None, interleaved)
+    max_len = config.integer("max_position_embeddings")
+    rope = read_rope(config, rope_dim, max_len, theta, None, interleaved, known=known)
     return Latent(
         heads=heads,
         q_rank=config.integer("q_lora_rank", None),

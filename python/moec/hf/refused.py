@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 _ALIEN = {
+    "experts of queries": "jetmoe",
+    "experts beside two layers": "longcat_flash",
+    "experts beside a network with norms of its own": "gemma4_text",
     "convolutions over time": "inkling_text lfm2_moe zaya",
     "an encoder": "nllb-moe switch_transformers",
     "images or sound": (

@@ -9,6 +9,7 @@ with the position, so that the last bit of a frequency shows in long texts.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,6 +25,7 @@ def read_rope(
     partial: float | None = None,
     interleaved: bool = False,
     theta: float | None = None,
+    known: Sequence[str] = (),
 ) -> Rope:
     """Read a model's rope settings, as ``rope_parameters`` or as ``rope_theta`` and ``rope_scaling``.
 
@@ -43,6 +45,8 @@ def read_rope(
         As in `Rope`.
     theta : float or None
         The base whatever these settings say.
+    known : sequence of str
+        Further keys of these settings, which the caller reads.
 
     Raises
     ------
@@ -56,6 +60,7 @@ def read_rope(
     if legacy and current:
         config.refuse("rope_scaling", "no such key beside rope_parameters")
     settings = legacy or current or Config("", {})
+    settings.ignore(*known)
     theta = theta or settings.number("rope_theta", default_theta)
     return _read(settings, head_dim, max_len, theta, partial, interleaved)
 

@@ -56,10 +56,14 @@ class Norm:
 
 @dataclass(frozen=True)
 class Temperature:
-    """Queries that grow with their position p (arXiv:2501.19399): times 1 + scale log(1 + floor((p + 1) / period))."""
+    """Queries that grow with their position (arXiv:2501.19399).
+
+    At position p they are multiplied by 1 + scale log(1 + floor((p + first) / period)).
+    """
 
     scale: float
     period: int
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,7 @@ class Latent:
         Whether the projections of the layer's input to those vectors, and the output projection, add one.
     eps : float
         Of the norms of those vectors.
+    temperature : Temperature or None
     """
 
     heads: int
@@ -158,6 +163,7 @@ class Latent:
     scale: float
     bias: bool
     eps: float
+    temperature: Temperature | None = None
 
     @property
     def caches(self) -> dict[str, tuple[int, int]]:

@@ -109,22 +109,8 @@ def _project(scope: Scope, x: Value, role: str, attention: Attention, sequences:
     if by_head and attention.norm_after_rope:
         y = norm(y)
     if role == "q" and attention.temperature:
-        y = _tempered(scope, y, attention.temperature, sequences)
+        y = tempered(scope, y, attention.temperature, sequences)
     return y
-
-
-def _tempered(scope: Scope, q: Value, temperature: Temperature, sequences: Sequences) -> Value:
-    """Queries times a function of their positions."""
-    body, rows = scope.body, scope.rows
-
-    def element(e: Value, position: Value) -> Value:
-        one, period = body.constant(1.0, "f32", "one"), body.constant(float(temperature.period), "f32", "period")
-        periods = body.op("periods", "f32", f"math.floor {(position + one) / period} : f32")
-        growth = body.op("growth", "f32", f"math.log1p {periods} : f32")
-        return e * (growth * body.constant(temperature.scale, "f32", "growth_scale") + one)
-
-    ins = [(q, "nhd"), (positions(body, sequences.cu, sequences.past, rows), "n")]
-    return elementwise(body, "tempered", ins, (empty(body, q.type.shape, rows), "nhd"), element)
 
 
 def _scaled_values(scope: Scope, v: Value, attention: Attention) -> Value:
@@ -137,6 +123,23 @@ def _scaled_values(scope: Scope, v: Value, attention: Attention) -> Value:
         return v
     wide = zero_filled(body, (None, heads, attention.head_dim), scope.rows)
     return write(body, "widened", [(v, "nhd")], (wide, "nhd"), [0, 0, 0], [scope.rows, heads, channels])
+
+
+def tempered(scope: Scope, q: Value, temperature: Temperature, sequences: Sequences) -> Value:
+    """Queries times a function of their positions."""
+    body, rows = scope.body, scope.rows
+
+    def element(e: Value, position: Value) -> Value:
+        one, first, period = (
+            body.constant(float(number), "f32", hint)
+            for hint, number in (("one", 1), ("first", temperature.first), ("period", temperature.period))
+        )
+        periods = body.op("periods", "f32", f"math.floor {(position + first) / period} : f32")
+        growth = body.op("growth", "f32", f"math.log1p {periods} : f32")
+        return e * (growth * body.constant(temperature.scale, "f32", "growth_scale") + one)
+
+    ins = [(q, "nhd"), (positions(body, sequences.cu, sequences.past, rows), "n")]
+    return elementwise(body, "tempered", ins, (empty(body, q.type.shape, rows), "nhd"), element)
 
 
 def _gated(scope: Scope, x: Value, attended: Value, attention: Attention) -> Value:

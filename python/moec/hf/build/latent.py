@@ -8,7 +8,7 @@ other projection turns into its value.
 
 from __future__ import annotations
 
-from moec.hf.build.attention import Sequences, read, update
+from moec.hf.build.attention import Sequences, read, tempered, update
 from moec.hf.build.norm import normalize
 from moec.hf.build.rope import rotate
 from moec.hf.build.scope import Scope, grouped_matmul
@@ -42,6 +42,8 @@ def attend_latent(scope: Scope, x: Value, latent: Latent, sequences: Sequences) 
     if latent.q_rank is not None:
         x = normalize(scope, "q_latent", scope.linear("q_latent", x, "q_a"), "q_a_norm", norm)
     q = split_heads(body, scope.linear("q", x, "q" if latent.q_rank is None else "q_b"), heads, rows)
+    if latent.temperature:
+        q = tempered(scope, q, latent.temperature, sequences)
     nope = cut(body, "nope", q, [0, 0, 0], [rows, heads, latent.nope_dim])
     rope = cut(body, "rope", q, [0, 0, latent.nope_dim], [rows, heads, latent.rope.dim])
     q = joined("query", _by_head(scope, nope, "k_b"), rotated(rope))

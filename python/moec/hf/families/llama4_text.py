@@ -38,7 +38,7 @@ def _attentions(config: Config) -> list[Attention]:
     """The attention of each layer: most rotate and see their chunk, the others grow with the position."""
     biases, head_dim = read_biases(config, "qkvo"), config.integer("head_dim", 128)
     rotated = read_attention(config, 5e5, head_dim, interleaved=True, biases=biases)
-    temperature = Temperature(config.number("attn_scale", 0.1), config.integer("floor_scale", 8192))
+    temperature = Temperature(config.number("attn_scale", 0.1), config.integer("floor_scale", 8192), first=1)
     if not config.flag("attn_temperature_tuning", True):
         temperature = None
     plain = dataclasses.replace(rotated, rope=None, temperature=temperature)
