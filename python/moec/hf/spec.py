@@ -394,6 +394,13 @@ class Spec:
     tokenizer: bool = False
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """What a caller may want to know, by name."""
+        sizes = {"hidden": self.hidden, "layers": len(self.layers)}
+        sparse = next((layer.ffn for layer in self.layers if isinstance(layer.ffn, Sparse)), None)
+        return sizes | ({"experts": sparse.experts, "top_k": sparse.top_k} if sparse else {})
+
+    @property
     def kinds(self) -> dict[Layer, tuple[int, ...]]:
         """Each kind of layer with the depths where it stands, in order of first appearance."""
         kinds: dict[Layer, list[int]] = {}
