@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from test_families import FACTOR, compile_for_one_level, separated_text
+from test_models import by_sequence, ragged, reserved
 from tiny_families import FAMILIES
 
 import moec
@@ -46,6 +47,20 @@ def test_dtype(family, dtype, checkpoint, tmp_path):
     folder = checkpoint(family, True, dtype)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **EAGER)
     check_logits(model, folder, tmp_path)
+
+
+@pytest.mark.parametrize("family", ["gpt_oss", "llama4_text"])
+def test_alone_and_in_a_batch(family, checkpoint, tmp_path):
+    """Sinks, chunks, temperatures and biases of experts keep the bits of a row: whole, chunked, and among others."""
+    compile_for_one_level(checkpoint(family), tmp_path / "package")
+    model, texts = reserved(tmp_path / "package"), [list(range(40, 70)), [9] * 20]
+    whole = model.forward(*ragged([texts[0]], [0], [1]))
+    begin = 0
+    for end in (1, 7, 13, 30):
+        chunks = [texts[0][begin:end], texts[1][begin:end]]
+        logits = model.forward(*ragged(chunks, [begin, min(begin, 20)], [3, 2]))
+        np.testing.assert_array_equal(by_sequence(logits, chunks)[0], whole[begin:end])
+        begin = end
 
 
 @pytest.fixture
