@@ -14,6 +14,7 @@ from tiny import ALL, CONFIGS, write_config  # noqa: E402
 from moec.hf import families  # noqa: E402
 from moec.hf.refused import REFUSED  # noqa: E402
 from moec.hf.spec import Latent, Spec  # noqa: E402
+from moec.hf.wrapped import WRAPPERS  # noqa: E402
 
 INTRODUCTION = """# Families of models
 
@@ -29,6 +30,7 @@ def table() -> str:
     """The whole page."""
     rows = [_row(family) for family in families.FAMILIES]
     refused = [f"| `{family}` | {reason} |" for family, reason in sorted(REFUSED.items())]
+    wrapped = [f"| `{model}` | `{wrapper.family}` |" for model, wrapper in sorted(WRAPPERS.items())]
     notes = [f"- `{family}`: {note}" for family in families.FAMILIES if (note := _docstring(family)[1])]
     return "\n".join(
         [
@@ -36,6 +38,10 @@ def table() -> str:
             "| model_type | model | attention | experts | verified |",
             "|---|---|---|---|---|",
             *rows,
+            "\nOf these models of text and images the part for text is compiled, a decoder of the family beside it:\n",
+            "| model_type | decoder |",
+            "|---|---|",
+            *wrapped,
             "\nWhere the class of transformers differs from what a model's authors published:\n",
             *notes,
             "\nThese have experts too, and are refused with an error that says why:\n",
@@ -82,6 +88,7 @@ def _attention(specs: list[Spec]) -> str:
                 {
                     "biases": any(a.biases for a in found),
                     "norms of heads": any(a.qk_norm == "head" for a in found),
+                    "plain norms of heads": any(a.qk_norm == "plain head" for a in found),
                     "norms of projections": any(a.qk_norm == "projection" for a in found),
                     "norms after rope": any(a.norm_after_rope for a in found),
                     "clipped": any(a.clip for a in found),

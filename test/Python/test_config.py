@@ -9,7 +9,7 @@ import pytest
 from tiny import ALL, CONFIGS, write_config
 
 from moec import Error
-from moec.hf.families import FAMILIES, read_spec
+from moec.hf.families import ACCEPTED, read_spec
 from moec.hf.refused import REFUSED
 from moec.hf.spec import Dense, Sparse
 
@@ -90,7 +90,7 @@ def test_no_family_is_forgotten():
     sources = sorted(Path(transformers.__file__).parent.glob("models/*/modeling_*.py"))
     experts = {path.parent.name for path in sources if re.search(EXPERTS, path.read_text("utf-8"), re.MULTILINE)}
     assert len(experts) > 60
-    known = FAMILIES + tuple(REFUSED)
+    known = ACCEPTED + tuple(REFUSED)
     for folder in experts:
         types = [type for type in CONFIG_MAPPING_NAMES if model_type_to_module_name(type) == folder]
         assert any(type in known for type in types), folder
@@ -145,7 +145,7 @@ def test_ends_of_a_text(tmp_path):
         ),
         ("olmoe", {"num_experts_per_tok": 8}, "num_experts_per_tok: expected at most the number of experts (7), got 8"),
         ("olmoe", {"vocab_size": None}, "vocab_size: expected a value, got null"),
-        ("olmoe", {"model_type": "gpt2"}, f'model_type: expected one of {", ".join(FAMILIES)}, got "gpt2"'),
+        ("olmoe", {"model_type": "gpt2"}, f'model_type: expected one of {", ".join(ACCEPTED)}, got "gpt2"'),
     ],
 )
 def test_refused(tmp_path, family, change, message):

@@ -29,16 +29,18 @@ def parameters(spec: Spec) -> list[Parameter]:
 
 
 def with_dtype(parameters: list[Parameter], spec: Spec) -> list[Parameter]:
-    """Give all parameters the dtype that config.json names.
+    """Give all parameters the dtype that config.json names; that of float16 is f32, which holds it exactly.
 
     Raises
     ------
     Error
         If it names none, or one that is not supported.
     """
-    dtype = {"float32": "f32", "bfloat16": "bf16"}.get(spec.dtype or "")
-    if dtype is None:
-        raise Error(f"config.json: dtype: expected float32 or bfloat16 where no weights are read, got {spec.dtype}")
+    dtypes = {"float32": "f32", "bfloat16": "bf16", "float16": "f32"}
+    if spec.dtype not in dtypes:
+        expected = ", ".join(dtypes)
+        raise Error(f"config.json: dtype: expected one of {expected} where no weights are read, got {spec.dtype}")
+    dtype = dtypes[spec.dtype]
     return [p.map_stacks(lambda stack: replace(stack, dtype=stack.dtype or dtype)) for p in parameters]
 
 

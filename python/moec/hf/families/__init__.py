@@ -16,9 +16,13 @@ from moec.hf.config import Config
 from moec.hf.generation import read_ends
 from moec.hf.refused import REFUSED
 from moec.hf.spec import Spec
+from moec.hf.wrapped import WRAPPERS
 
 FAMILIES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 """Values of ``model_type`` that have a page."""
+
+ACCEPTED = tuple(sorted([*FAMILIES, *WRAPPERS]))
+"""Those, and the larger models that have a decoder of such a family."""
 
 # Training, bookkeeping, and outputs that only a framework has.
 _IGNORED = (
@@ -40,10 +44,15 @@ def read_spec(folder: Path) -> Spec:
     family = config.word("model_type")
     if family in REFUSED:
         config.refuse("model_type", f"a family without {REFUSED[family]}")
-    if family not in FAMILIES:
-        config.refuse("model_type", "one of " + ", ".join(FAMILIES))
-    spec = importlib.import_module(f"{__name__}.{family}").spec(config)
-    bos, eos = read_ends(folder, config)
-    config.ignore(*_IGNORED)
-    config.finish()
+    if family not in ACCEPTED:
+        config.refuse("model_type", "one of " + ", ".join(ACCEPTED))
+    wrapper = WRAPPERS.get(family)
+    text = wrapper.text_config(config) if wrapper else config
+    spec = importlib.import_module(f"{__name__}.{wrapper.family if wrapper else family}").spec(text)
+    if wrapper:
+        spec = wrapper.wrap(spec, config)
+    bos, eos = read_ends(folder, text)
+    for part in (text, config):
+        part.ignore(*_IGNORED)
+        part.finish()
     return dataclasses.replace(spec, bos=bos, eos=eos, tokenizer=(folder / "tokenizer.json").exists())
