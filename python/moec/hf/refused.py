@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 _ALIEN = {
-    "experts of queries": "jetmoe",
     "convolutions over time": "inkling_text lfm2_moe zaya",
     "an encoder with attention of its own": "nllb-moe",
     "images or sound": (
