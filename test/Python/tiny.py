@@ -8,6 +8,7 @@ import math
 import struct
 from pathlib import Path
 
+from tiny_encdec import ENCODER_DECODERS
 from tiny_families import FAMILIES
 
 from moec.hf.families import read_spec
@@ -92,7 +93,7 @@ SWITCHED = {
 }
 """For each of them, what the other switches change."""
 
-ALL = {**{family: (CONFIGS[family], SWITCHED[family]) for family in CONFIGS}, **FAMILIES}
+ALL = {**{family: (CONFIGS[family], SWITCHED[family]) for family in CONFIGS}, **FAMILIES, **ENCODER_DECODERS}
 """Both for each family."""
 
 
