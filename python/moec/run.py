@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Runs a package on NumPy arrays."""
+"""Runs a package on arrays, NumPy's or another framework's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ import numpy as np
 from moec import runtime
 from moec.errors import Error
 from moec.generate import stream
+
+# DLPack's numbers of device types for memory that the CPU reads: its own, and that pinned for CUDA.
+_HOST_DEVICES = (1, 3)
 
 
 def load(package: str | os.PathLike[str], threads: int | None = None, isa: str | None = None) -> Model:
@@ -37,6 +40,10 @@ def load(package: str | os.PathLike[str], threads: int | None = None, isa: str |
 
 class Model:
     """An open package. Its functions are methods, e.g. ``model.block(x)``.
+
+    They take NumPy arrays, tensors that speak DLPack, and whatever else NumPy makes an array of. What is contiguous and
+    of the argument's type is read where it lies, even if it is read-only; the rest is copied first, and converted as
+    NumPy's rule "same_kind" allows, e.g. f64 to f32. Results are new NumPy arrays, which ``torch.from_dlpack`` shares.
 
     A model is used by one thread at a time.
 
@@ -128,7 +135,7 @@ class Model:
         """
         if self._state is None:
             raise Error("forward: expected reserve to be called first")
-        return self._invoke("forward", [tokens, cu, past, slot, rows])
+        return self._run("forward", self._inputs("forward", [tokens, cu, past, slot, rows]))
 
     def encode(self, tokens: np.ndarray, cu: np.ndarray, slot: np.ndarray) -> None:
         """Run the encoder on B whole sources, concatenated; `forward` then answers the sources of its slots.
@@ -202,21 +209,26 @@ class Model:
 
     def _call(self, name: str, *inputs: Any) -> Any:
         """Call a function that has no caches: arrays in, array or tuple of arrays out."""
-        self.require(0, 0, max((extent for array in inputs for extent in np.shape(array)), default=0))
-        return self._invoke(name, inputs)
+        arrays = self._inputs(name, inputs)
+        self.require(0, 0, max((extent for array in arrays for extent in array.shape), default=0))
+        return self._run(name, arrays)
 
-    def _invoke(self, name: str, inputs: Sequence[Any]) -> Any:
+    def _inputs(self, name: str, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """The inputs of a function as it takes them."""
         if name not in self._functions:
             raise Error(f"{name}: expected one of {', '.join(self._functions)}")
-        function = self._functions[name]
-        described = function.contents.arguments[: function.contents.num_arguments]
-        wanted = [argument for argument in described if argument.kind == runtime.INPUT]
+        wanted = self._arguments(name, runtime.INPUT)
         if len(inputs) != len(wanted):
             raise Error(f"{name}: expected {len(wanted)} arrays, got {len(inputs)}")
-        arrays = [_converted(array, argument) for array, argument in zip(inputs, wanted)]
-        results = [argument for argument in described if argument.kind == runtime.OUTPUT]
-        outputs = self._state.call(function, arrays, results)
+        return [_converted(array, argument) for array, argument in zip(inputs, wanted)]
+
+    def _run(self, name: str, arrays: list[np.ndarray]) -> Any:
+        outputs = self._state.call(self._functions[name], arrays, self._arguments(name, runtime.OUTPUT))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def _arguments(self, name: str, kind: int) -> list[runtime.Argument]:
+        function = self._functions[name].contents
+        return [argument for argument in function.arguments[: function.num_arguments] if argument.kind == kind]
 
 
 class _State:
@@ -240,13 +252,27 @@ class _State:
         return outputs
 
 
-def _converted(array: Any, argument: runtime.Argument) -> np.ndarray:
-    """A contiguous array of the argument's type."""
-    array = np.asarray(array)
+def _converted(x: Any, argument: runtime.Argument) -> np.ndarray:
+    """A contiguous array of the argument's type; a copy only if x is not one already."""
+    name, dtype = argument.name.decode(), _dtype(argument)
+    array = _shared(x, name, dtype)
     try:
-        return np.ascontiguousarray(array.astype(_dtype(argument), casting="same_kind", copy=False))
+        return np.ascontiguousarray(array.astype(dtype, casting="same_kind", copy=False))
     except TypeError:
-        raise Error(f"{argument.name.decode()}: expected {_dtype(argument)}, got {array.dtype}") from None
+        raise Error(f"{name}: expected {dtype}, got {array.dtype}") from None
+
+
+def _shared(x: Any, name: str, dtype: np.dtype[Any]) -> np.ndarray:
+    """What NumPy or DLPack sees, in its own memory."""
+    if isinstance(x, np.ndarray) or not hasattr(x, "__dlpack__"):
+        return np.asarray(x)
+    device = int(x.__dlpack_device__()[0])
+    if device not in _HOST_DEVICES:
+        raise Error(f"{name}: expected a tensor in the memory of the CPU, got one on DLPack's device type {device}")
+    try:
+        return np.from_dlpack(x)
+    except (BufferError, RuntimeError) as error:
+        raise Error(f"{name}: expected {dtype}, got a tensor that NumPy does not take: {error}") from None
 
 
 def _dtype(argument: runtime.Argument) -> np.dtype[Any]:

@@ -59,6 +59,44 @@ func.func @alias(%call: !llvm.ptr, %x: memref<16xf32>) {
   return
 }
 
+// Extents are followed through a view of an argument in another shape: here T * 4.
+// CHECK-LABEL: func @expanded(
+// CHECK-SAME:    %{{.*}}: !llvm.ptr, %[[X:[^:]*]]: memref<?x12xf32>
+func.func @expanded(%call: !llvm.ptr, %x: memref<?x12xf32>) {
+  // CHECK: %[[T:.*]] = memref.dim %[[X]]
+  // CHECK: %[[ROWS:.*]] = arith.muli %[[T]], %c4
+  // CHECK: memref.view %{{.*}}[%{{.*}}][%[[ROWS]]] : memref<?xi8> to memref<?x3xf32>
+  %c0 = arith.constant 0 : index
+  %t = memref.dim %x, %c0 : memref<?x12xf32>
+  %split = memref.expand_shape %x [[0], [1, 2]] output_shape [%t, 4, 3] : memref<?x12xf32> into memref<?x4x3xf32>
+  %rows = memref.collapse_shape %split [[0, 1], [2]] : memref<?x4x3xf32> into memref<?x3xf32>
+  %n = memref.dim %rows, %c0 : memref<?x3xf32>
+  %a = memref.alloc(%n) : memref<?x3xf32>
+  linalg.copy ins(%a : memref<?x3xf32>) outs(%rows : memref<?x3xf32>)
+  return
+}
+
+// Data decide how many tiles of 6 rows there are, but at most there are those of all T rows.
+// CHECK-LABEL: func @tiles(
+// CHECK-SAME:    %{{.*}}: !llvm.ptr, %[[X:[^:]*]]: memref<?xf32>
+func.func @tiles(%call: !llvm.ptr, %x: memref<?xf32>, %counts: memref<1xindex>) {
+  // CHECK: %[[T:.*]] = memref.dim %[[X]]
+  // CHECK: %[[UP:.*]] = arith.addi %[[T]], %c5
+  // CHECK: %[[TILES:.*]] = arith.divui %[[UP]], %c6
+  // CHECK: memref.view %{{.*}}[%{{.*}}][%[[TILES]]] : memref<?xi8> to memref<?xf32>
+  %c0 = arith.constant 0 : index
+  %c5 = arith.constant 5 : index
+  %c6 = arith.constant 6 : index
+  %t = memref.dim %x, %c0 : memref<?xf32>
+  %count = memref.load %counts[%c0] : memref<1xindex>
+  %n = arith.minsi %count, %t : index
+  %up = arith.addi %n, %c5 : index
+  %tiles = arith.divui %up, %c6 : index
+  %a = memref.alloc(%tiles) : memref<?xf32>
+  linalg.copy ins(%a : memref<?xf32>) outs(%x : memref<?xf32>)
+  return
+}
+
 // Where data decide about a size, a minimum bounds it: the buffer is as large as the bound, and users see its front.
 // CHECK-LABEL: func @bounded.workspace(
 // CHECK:         %[[T:.*]] = memref.dim

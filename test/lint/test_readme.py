@@ -4,6 +4,7 @@
 import re
 import subprocess
 
+import numpy as np
 from tree import ROOT, read
 
 README = read("README.md")
@@ -34,8 +35,29 @@ def test_paths():
         assert (ROOT / path).exists(), f"expected {path}"
 
 
+def test_commands():
+    """Executables in backticks are tools."""
+    tools = {path.parent.name for path in ROOT.glob("tools/*/CMakeLists.txt")}
+    for tool in re.findall(r"build/bin/([\w-]+)", README):
+        assert tool in tools, f"expected a tool, got build/bin/{tool}"
+
+
+def block(language, word):
+    """The one block of code in a language that has a word."""
+    (found,) = [text for text in re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S) if word in text]
+    return found
+
+
 def test_graph_compiles():
-    (graph,) = re.findall(r"^```mlir\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     command = [ROOT / "build/bin/moe-opt", "--moe-compile-cpu"]
-    result = subprocess.run(command, input=graph, capture_output=True, text=True)
+    result = subprocess.run(command, input=block("mlir", "@route"), capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_program_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "build").mkdir()
+    names = {}
+    exec(block("python", "ops.Program"), names)
+    y = names["y"]
+    assert y.shape == (5, 64) and np.isfinite(y).all() and y.any()

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from moec.hf.build.scope import Scope, grouped_matmul
+from moec.hf.build.sparsemixer import mix
 from moec.hf.spec import Dense, Glu, Network, Router, Shared, Sparse
-from moec.mlir.ops import each, elementwise, empty, flattened, size
+from moec.mlir.ops import each, elementwise, empty, filled, flattened, size
 from moec.mlir.scalar import sigmoid, softcap
 from moec.mlir.text import Body, Shaped, Value, float_literal, types
 
@@ -50,12 +51,34 @@ def _sparse(scope: Scope, x: Value, ffn: Sparse) -> Value:
     sorted_x = body.op("sorted", x.type, f"moe.dispatch {x} by {perm} top {ffn.top_k} : {x.type}, {perm.type}")
     slots = size(body, sorted_x, "slots")
 
+    if ffn.weigh_input:
+        sorted_x, weights = _weighed(scope, sorted_x, weights, perm, slots)
+
     def experts(hint: str, rows: Value) -> Value:
-        return grouped_matmul(body, f"{hint}_rows", rows, scope.weight(hint), slots, offsets)
+        y = grouped_matmul(body, f"{hint}_rows", rows, scope.weight(hint), slots, offsets)
+        if not ffn.bias:
+            return y
+        bias = scope.weight(f"{hint}_bias")
+        return body.op(
+            f"{hint}_biased", y.type, f"moe.group_add {y}, {bias} by {offsets} : {types([y, bias, offsets])}"
+        )
 
     hidden = _glu(body, experts("gate", sorted_x), experts("up", sorted_x), ffn.glu)
     down = experts("down", hidden)
     return body.op("ffn", x.type, f"moe.combine {down}, {row}, {weights} : {types([down, row, weights])}")
+
+
+def _weighed(scope: Scope, rows: Value, weights: Value, perm: Value, slots: Value) -> tuple[Value, Value]:
+    """Rows sorted by expert, [N, hidden], times the weights of their slots, and ones in place of these, [T, k]."""
+    body, flat, column = scope.body, Shaped((None,)), Shaped((None, 1))
+    weight = body.op("flat", flat, f"tensor.collapse_shape {weights} [[0, 1]] : {weights.type} into {flat}")
+    weight = body.op(
+        "column", column, f"tensor.expand_shape {weight} [[0, 1]] output_shape [{slots}, 1] : {flat} into {column}"
+    )
+    weight = body.op("sorted_weights", column, f"moe.dispatch {weight} by {perm} top 1 : {types([weight, perm])}")
+    ins = [(rows, "nd"), (flattened(body, "sorted_weight", weight), "n")]
+    weighed = elementwise(body, "weighed", ins, (empty(body, rows.type.shape, slots), "nd"), lambda x, w: x * w)
+    return weighed, filled(body, "ones", weights.type.shape, scope.rows, body.constant(1.0, "f32", "one"))
 
 
 def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
@@ -64,6 +87,8 @@ def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
     logits = scope.linear("router_logits", x, "router")
     if router.softcap:
         logits = each(body, "capped", logits, scope.rows, lambda e: softcap(e, router.softcap))
+    if router.sparsemixer is not None:
+        return mix(scope, logits, ffn.top_k, router.sparsemixer)
     scores = body.op("scores", logits.type, f"moe.score {router.score} {logits} : {logits.type}")
     indices = _select(scope, logits if router.select_logits else scores, ffn)
     text = f"moe.weigh {scores} at {indices}{_weigh_clauses(router)} : {types([scores, indices])}"
@@ -72,11 +97,10 @@ def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
 
 def _select(scope: Scope, key: Value, ffn: Sparse) -> Value:
     """The k experts with the largest keys."""
-    clauses, groups = "", ffn.router.groups
-    if ffn.router.correction:
+    clauses, router, groups = "", ffn.router, ffn.router.groups
+    if router.correction:
         bias = scope.weight("correction")
-        if ffn.router.correction_row:
-            bias = flattened(scope.body, "correction", bias)
+        bias = flattened(scope.body, "correction", bias) if router.correction_row else bias
         clauses = f" bias({bias} : {bias.type})"
     if groups:
         clauses += f" groups <{groups.count} keep {groups.keep} by {groups.by} fill {groups.fill}>"
