@@ -4,6 +4,35 @@
 from __future__ import annotations
 
 ENCODER_DECODERS = {
+    "nllb_moe": (
+        {
+            "model_type": "nllb-moe",
+            "bos_token_id": 0,
+            "d_model": 36,
+            "decoder_attention_heads": 3,
+            "decoder_ffn_dim": 29,
+            "decoder_layers": 3,
+            "decoder_sparse_step": 2,
+            "decoder_start_token_id": 2,
+            "encoder_attention_heads": 6,
+            "encoder_ffn_dim": 23,
+            "encoder_layers": 4,
+            "encoder_sparse_step": 2,
+            "eos_token_id": 2,
+            "max_position_embeddings": 96,
+            "num_experts": 5,
+            "pad_token_id": 1,
+            "vocab_size": 131,
+        },
+        # Layers of one kind.
+        {
+            "decoder_sparse_step": 1,
+            "encoder_sparse_step": 0,
+            "moe_token_dropout": 0.3,
+            "normalize_router_prob_before_dropping": True,
+            "scale_embedding": False,
+        },
+    ),
     "switch_transformers": (
         {
             "model_type": "switch_transformers",
