@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 from tiny import write_config
-from tiny_encdec import ENCODER_DECODERS
+from tiny_encdec import ENCODERS
 
 import moec
 from moec.hf.encdec import Buckets
@@ -20,7 +20,7 @@ TEXTS = [[0, 11, 3, 5], [0], [0, *range(30, 60)], [0, 4, 2]]
 SLOT = [2, 0, 3, 1]
 
 every_model = pytest.mark.parametrize("switched", [False, True], ids=["plain", "switched"])
-every_family = pytest.mark.parametrize("family", sorted(ENCODER_DECODERS))
+every_family = pytest.mark.parametrize("family", sorted(ENCODERS))
 
 
 @functools.lru_cache(maxsize=None)
@@ -28,7 +28,7 @@ def reference(family, switched):
     """A random model of transformers in f32; the switched one's weights are bf16."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     torch.set_num_threads(1)
-    plain, changes = ENCODER_DECODERS[family]
+    plain, changes = ENCODERS[family]
     config = transformers.AutoConfig.for_model(**plain | (changes if switched else {}))
     torch.manual_seed(0)
     model = transformers.AutoModelForSeq2SeqLM.from_config(config, attn_implementation="eager").eval()
@@ -221,7 +221,7 @@ def test_no_source(package):
 
 @every_family
 def test_no_block(tmp_path, family):
-    folder = write_config(tmp_path, ENCODER_DECODERS[family][0] | {"dtype": "float32"})
+    folder = write_config(tmp_path, ENCODERS[family][0] | {"dtype": "float32"})
     with pytest.raises(moec.Error, match=r"encoder.block.1.layer.1.mlp: expected no block of an encoder-decoder"):
         moec.import_checkpoint(folder, "encoder.block.1.layer.1.mlp", shapes_only=True)
 
@@ -240,4 +240,4 @@ def test_no_block(tmp_path, family):
 )
 def test_unsupported(tmp_path, family, key, value):
     with pytest.raises(moec.Error, match=f"config.json: {key}: expected "):
-        read_spec(write_config(tmp_path, ENCODER_DECODERS[family][0] | {key: value}))
+        read_spec(write_config(tmp_path, ENCODERS[family][0] | {key: value}))

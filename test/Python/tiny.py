@@ -8,7 +8,6 @@ import math
 import struct
 from pathlib import Path
 
-from tiny_encdec import ENCODER_DECODERS
 from tiny_families import FAMILIES
 
 from moec.hf.families import read_spec
@@ -93,8 +92,8 @@ SWITCHED = {
 }
 """For each of them, what the other switches change."""
 
-ALL = {**{family: (CONFIGS[family], SWITCHED[family]) for family in CONFIGS}, **FAMILIES, **ENCODER_DECODERS}
-"""Both for each family."""
+ALL = {**{family: (CONFIGS[family], SWITCHED[family]) for family in CONFIGS}, **FAMILIES}
+"""Both for each family of decoders."""
 
 
 def write_config(folder: Path, config: dict) -> Path:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-ENCODER_DECODERS = {
+ENCODERS = {
     "nllb_moe": (
         {
             "model_type": "nllb-moe",
@@ -64,4 +64,4 @@ ENCODER_DECODERS = {
         },
     ),
 }
-"""For each family, a configuration and what the other switches change."""
+"""For each family, a configuration and what the other switches change; those that are switched are in bf16."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 _ALIEN = {
     "experts of queries": "jetmoe",
     "experts beside two layers": "longcat_flash",
-    "experts beside a network with norms of its own": "gemma4_text",
     "convolutions over time": "inkling_text lfm2_moe zaya",
     "images or sound": (
         "aria deepseek_ocr2 diffusion_gemma ernie4_5_vl_moe gemma4 glm4v_moe glm5_next inkling_mm_model llama4 "
