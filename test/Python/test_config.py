@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tiny import ALL, CONFIGS, ENCODERS, write_config
+from tiny import ALL, CONFIGS, write_config
+from tiny_encdec import ENCODERS
 
 from moec import Error
 from moec.hf.families import FAMILIES, read_spec
