@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """One page for each family of models: which keys of config.json it reads, what they switch, and its tensors' names.
 
-A page is a module named after the family's ``model_type``, with a function ``spec`` from its config.json to what the
-model computes. Defaults are those of the family's configuration class in transformers 5.18.
+A page is a module named after the family's ``model_type``, hyphens as underscores, with a function ``spec`` from its
+config.json to what the model computes. Defaults are those of the family's configuration class in transformers 5.18.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from moec.hf.wrapped import WRAPPERS
 FAMILIES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 """Values of ``model_type`` that have a page."""
 
-ACCEPTED = tuple(sorted([*FAMILIES, *WRAPPERS]))
-"""Those, and the larger models that have a decoder of such a family."""
+ALIASES = {"kimi_k2": "deepseek_v3"}
+"""The families of models that were published under another ``model_type``."""
+
+ACCEPTED = tuple(sorted([*FAMILIES, *ALIASES, *WRAPPERS]))
+"""All these, and the larger models that have a decoder of such a family."""
 
 # Training, bookkeeping, and outputs that only a framework has.
 _IGNORED = (
@@ -44,11 +47,12 @@ def read_spec(folder: Path) -> Spec:
     family = config.word("model_type")
     if family in REFUSED:
         config.refuse("model_type", f"a family without {REFUSED[family]}")
-    if family not in ACCEPTED:
-        config.refuse("model_type", "one of " + ", ".join(ACCEPTED))
     wrapper = WRAPPERS.get(family)
+    page = wrapper.family if wrapper else ALIASES.get(family, family.replace("-", "_"))
+    if page not in FAMILIES:
+        config.refuse("model_type", "one of " + ", ".join(ACCEPTED))
     text = wrapper.text_config(config) if wrapper else config
-    spec = importlib.import_module(f"{__name__}.{wrapper.family if wrapper else family}").spec(text)
+    spec = importlib.import_module(f"{__name__}.{page}").spec(text)
     if wrapper:
         spec = wrapper.wrap(spec, config)
     bos, eos = read_ends(folder, text)
