@@ -80,12 +80,13 @@ def test_published(tmp_path, family):
     assert spec.layers[0].attention.window is None
 
 
+@pytest.mark.parametrize("switched", [False, True], ids=["plain", "switched"])
 @pytest.mark.parametrize("family", sorted(ALL))
-def test_as_transformers_writes_it(tmp_path, family):
+def test_as_transformers_writes_it(tmp_path, family, switched):
     """What transformers 5 writes, with defaults spelt out and other names, means the same."""
     transformers = pytest.importorskip("transformers")
     plain, changes = (ALL | ENCODERS)[family]
-    config = plain | changes
+    config = plain | (changes if switched else {})
     expected = spec_of(tmp_path / "by_hand", config)
     transformers.AutoConfig.for_model(**config).save_pretrained(tmp_path / "saved")
     assert read_spec(tmp_path / "saved") == expected
