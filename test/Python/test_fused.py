@@ -7,11 +7,13 @@ import json
 import numpy as np
 import pytest
 from test_families import FACTOR, compile_for_one_level, separated_text
+from test_models import by_sequence, ragged, reserved
 from tiny_families import FAMILIES
 
 import moec
 from moec import reference
 from moec.hf.families import read_spec
+from moec.hf.wrapped import WRAPPERS
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -29,6 +31,15 @@ def check_logits(model, checkpoint, folder):
     assert np.abs(moec.load(folder / "package").logits(ids) - exact).max() <= bound
 
 
+def randomize(model):
+    """The weights of a model, as `conftest.tiny_model` makes them."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.normal_(1 if "norm" in name and name.endswith("weight") else 0, 0.2)
+    return model.eval()
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("family", ["dbrx", "gpt_oss", "granitemoeshared", "llama4_text"])
 def test_dtype(family, dtype, checkpoint, tmp_path):
@@ -38,16 +49,28 @@ def test_dtype(family, dtype, checkpoint, tmp_path):
     check_logits(model, folder, tmp_path)
 
 
+@pytest.mark.parametrize("family", ["gpt_oss", "llama4_text"])
+def test_alone_and_in_a_batch(family, checkpoint, tmp_path):
+    """Sinks, chunks, temperatures and biases of experts keep the bits of a row: whole, chunked, and among others."""
+    compile_for_one_level(checkpoint(family), tmp_path / "package")
+    model, texts = reserved(tmp_path / "package"), [list(range(40, 70)), [9] * 20]
+    whole = model.forward(*ragged([texts[0]], [0], [1]))
+    begin = 0
+    for end in (1, 7, 13, 30):
+        chunks = [texts[0][begin:end], texts[1][begin:end]]
+        logits = model.forward(*ragged(chunks, [begin, min(begin, 20)], [3, 2]))
+        np.testing.assert_array_equal(by_sequence(logits, chunks)[0], whole[begin:end])
+        begin = end
+
+
 @pytest.fixture
 def mxfp4(tmp_path):
     """A gpt-oss with experts of 4 bits as it is published, and the model with the values that they stand for."""
     config = FAMILIES["gpt_oss"][0] | {"hidden_size": 64, "intermediate_size": 32}
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**config), **EAGER).eval()
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            tensor.copy_(tensor.normal_(1 if "norm" in name else 0, 0.2).bfloat16())
-    folder = tmp_path / "checkpoint"
+    model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**config), **EAGER)
+    model, folder = randomize(model), tmp_path / "checkpoint"
+    for tensor in model.state_dict().values():
+        tensor.copy_(tensor.bfloat16())
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
     tensors = safetensors.load_file(folder / "model.safetensors")
     rng = np.random.default_rng(0)
@@ -95,6 +118,45 @@ def test_other_quantizations(mxfp4, change, message):
     with pytest.raises(moec.Error) as error:
         read_spec(folder)
     assert str(error.value) == f"{folder / 'config.json'}: {message}"
+
+
+_VISION = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 32}
+_VISION |= {"image_size": 28, "patch_size": 14}
+_PROJECTOR = {"projector_input_dim": 16, "projector_output_dim": 16, "vision_output_dim": 16}
+WITH_IMAGES = {
+    "aria": {
+        "projector_patch_to_query_dict": {4: 2},
+        "vision_config": _VISION | {"model_type": "idefics3_vision"},
+    },
+    "llama4": {"vision_config": _VISION | _PROJECTOR},
+}
+
+
+@pytest.mark.parametrize("family", sorted(WRAPPERS))
+def test_part_for_text(family, tmp_path):
+    """A decoder within a model that sees images too."""
+    text = FAMILIES[WRAPPERS[family].family][0]
+    config = transformers.AutoConfig.for_model(family, text_config=text, **WITH_IMAGES[family])
+    model = randomize(transformers.AutoModelForImageTextToText.from_config(config, **EAGER))
+    model.save_pretrained(tmp_path / "checkpoint")
+    check_logits(model, tmp_path / "checkpoint", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"text_config": None}, "text_config: expected an object, got null"),
+        ({"text_config": {"model_type": "llama"}}, 'text_config: model_type: expected "llama4_text", got "llama"'),
+        ({"logit_scale": 2.0}, "logit_scale: expected no such key, got 2.0"),
+        ({"tie_word_embeddings": True}, "tie_word_embeddings: expected false, got true"),
+    ],
+)
+def test_refused_around_a_decoder(tmp_path, change, message):
+    config = {"model_type": "llama4", "text_config": FAMILIES["llama4_text"][0]} | change
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(moec.Error) as error:
+        read_spec(tmp_path)
+    assert str(error.value) == f"{tmp_path / 'config.json'}: {message}"
 
 
 def test_published_dbrx(tmp_path):
