@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Writes dialect.md and passes.md from the descriptions in the .td files; `tools/dev format` runs it."""
+"""Writes dialect.md and passes.md from the descriptions in the .td files, and families.md from the families' pages.
+
+`tools/dev format` runs it.
+"""
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+
+import families  # noqa: E402
+
 LLVM = Path("/usr/lib/llvm-" + re.search(r"find_package\(MLIR (\d+)", (ROOT / "CMakeLists.txt").read_text())[1])
 NOTE = "<!-- Written by docs/generate.py from the .td files. -->\n"
+NOTE_FAMILIES = "<!-- Written by docs/generate.py from the families' pages. -->\n\n"
 
 
 def generate() -> dict[str, str]:
@@ -16,6 +25,7 @@ def generate() -> dict[str, str]:
     passes = [f"## {path.parent.name}\n{describe(path, '-gen-pass-doc')}" for path in folders]
     return {
         "dialect.md": NOTE + describe(ROOT / "include/moe/IR/MoEOps.td", "-gen-dialect-doc", "-dialect=moe"),
+        "families.md": NOTE_FAMILIES + families.table(),
         "passes.md": "\n".join([NOTE, "# Passes\n", *passes]),
     }
 

@@ -223,8 +223,8 @@ MOE_API moe_status moe_output_shape(const moe_state *state,
 
 /* Calls `function`, which belongs to the state's model. Inputs and outputs are
  * in the order of its arguments; all types and extents are checked, and an
- * output overlaps no other array. For the entry of a language model the
- * contents of the inputs are checked too, as in moe_forward. */
+ * output overlaps no other array. For the entries of a language model the
+ * contents of the inputs are checked too, as in moe_forward and moe_encode. */
 MOE_API moe_status moe_call(moe_state *state, const moe_function *function,
                             const moe_tensor *inputs, size_t num_inputs,
                             const moe_tensor *outputs, size_t num_outputs);
@@ -245,6 +245,20 @@ MOE_API moe_status moe_forward(moe_state *state, int64_t n,
                                const int32_t *cu, const int32_t *past,
                                const int32_t *slot, int64_t r,
                                const int32_t *rows, float *logits);
+
+/* Calls the encoder of an encoder-decoder model, the function "encode": `n`
+ * tokens of `b` sources, concatenated, each whole. What moe_forward then
+ * continues in a slot is an answer to that slot's source; it begins with the
+ * model's bos. A slot without a source has logits NaN.
+ *
+ *   tokens [n]    ids, 0 <= id < vocab
+ *   cu     [b+1]  source s owns rows cu[s] .. cu[s+1]-1, at least one and at
+ *                 most max_len; cu[0] = 0, cu[b] = n
+ *   slot   [b]    where it is kept: 0 <= slot < slots, all different
+ */
+MOE_API moe_status moe_encode(moe_state *state, int64_t n,
+                              const int32_t *tokens, int64_t b,
+                              const int32_t *cu, const int32_t *slot);
 
 #ifdef __cplusplus
 }

@@ -64,15 +64,22 @@ Value AttentionItem::headOf(ImplicitLocOpBuilder &b, Value query) {
   return add(b, firstHead, rem(b, query, heads));
 }
 
+/// The position of row `row` of the run.
+Value AttentionItem::positionOf(ImplicitLocOpBuilder &b, Value row) {
+  return add(b, run.position, row);
+}
+
 /// What row `row` of the run sees.
 Span AttentionItem::visible(ImplicitLocOpBuilder &b, Value row) {
-  Value position = add(b, run.position, row), end = add(b, position, 1);
+  Value position = positionOf(b, row), next = add(b, position, 1);
   Value begin = constantIndex(b, 0);
   if (std::optional<uint64_t> chunk = op.getChunk())
     begin = mul(b, div(b, position, *chunk), *chunk);
   if (std::optional<uint64_t> window = op.getWindow())
-    begin = max(b, begin, sub(b, end, min(b, end, *window)));
-  return {begin, end};
+    begin = max(b, begin, sub(b, next, min(b, next, *window)));
+  if (Value lengths = op.getLengths())
+    return {begin, toIndex(b, load(b, lengths, run.sequence))};
+  return {begin, next};
 }
 
 /// The same within a block; not in order if the row sees nothing of it.
@@ -135,7 +142,7 @@ void AttentionItem::begin(ImplicitLocOpBuilder &b) {
 void AttentionItem::score(ImplicitLocOpBuilder &b, Value query, int64_t tile,
                           Value block, Value column) {
   SmallVector<Value> positions;
-  Value last = add(b, run.position, sub(b, run.count, constantIndex(b, 1)));
+  Value last = sub(b, end, constantIndex(b, 1));
   for (int64_t i = 0; i < kKeyTile; ++i)
     positions.push_back(min(b, add(b, add(b, block, column), i), last));
   auto step = [&](ImplicitLocOpBuilder &b, Value d, int64_t count,
@@ -172,6 +179,27 @@ void AttentionItem::score(ImplicitLocOpBuilder &b, Value query, int64_t tile,
   }
 }
 
+/// What is added to a query's scores at 32-bit positions.
+Value AttentionItem::biases(ImplicitLocOpBuilder &b, Value query,
+                            Value positions) {
+  auto type = cast<VectorType>(positions.getType());
+  auto wide = [&](Value scalar) {
+    return splat(b, scalar, type.getNumElements());
+  };
+  int64_t columns = cast<MemRefType>(op.getBias().getType()).getDimSize(1);
+  Value reach = wide(constantI32(b, columns / 2));
+  Value own = wide(toI32(b, positionOf(b, rowOf(b, query))));
+  Value column =
+      arith::AddIOp::create(b, arith::SubIOp::create(b, positions, own), reach);
+  column = arith::MaxSIOp::create(b, column, wide(constantI32(b, 0)));
+  column = arith::MinSIOp::create(b, column, wide(constantI32(b, columns - 1)));
+  int64_t lanes = type.getNumElements();
+  Value zero = constantIndex(b, 0);
+  return vector::GatherOp::create(b, f32s(b, lanes), op.getBias(),
+                                  ValueRange{headOf(b, query), zero}, column,
+                                  firstLanes(b, lanes, lanes), zeros(b, lanes));
+}
+
 /// Makes weights of a query's scores and updates m, l and c.
 void AttentionItem::weigh(ImplicitLocOpBuilder &b, Value query, Value block) {
   Value zero = constantIndex(b, 0), zeroF32 = constantF32(b, 0);
@@ -198,6 +226,8 @@ void AttentionItem::weigh(ImplicitLocOpBuilder &b, Value query, Value block) {
   }
   Value scores = vector::LoadOp::create(b, f32s(b, kBlockKeys), weights,
                                         ValueRange{query, zero});
+  if (op.getBias())
+    scores = arith::AddFOp::create(b, scores, biases(b, query, positions));
   if (std::optional<APFloat> softcap = op.getSoftcap()) {
     Value cap = wide(constantF32(b, softcap->convertToFloat()));
     Value part = arith::DivFOp::create(b, scores, cap);
@@ -316,10 +346,10 @@ void AttentionItem::emit(ImplicitLocOpBuilder &b, RowRun itemRun,
   firstHead = add(b, mul(b, kvHead, group), skipped);
   Value numHeads = min(b, sub(b, constantIndex(b, group), skipped), heads);
   numQueries = mul(b, run.count, numHeads);
+  end = visible(b, sub(b, run.count, constantIndex(b, 1))).end;
   begin(b);
   Value first = visible(b, constantIndex(b, 0)).begin;
   first = mul(b, div(b, first, kBlockKeys), kBlockKeys);
-  Value end = add(b, run.position, run.count);
   forEach(b, first, end, kBlockKeys, [&](ImplicitLocOpBuilder &b, Value block) {
     Value columns = min(b, sub(b, end, block), kBlockKeys);
     forEachTile(b, [&](ImplicitLocOpBuilder &b, Value query, int64_t tile) {

@@ -10,6 +10,7 @@
 //   m = -inf, l = 0, or with a sink m = sink, l = 1 in lane 0;  o = 0
 //   for block:
 //     s[q][j] = q . k[j]                     tiles of queries x kKeyTile keys
+//     s[q][j] += bias[j - position of q]
 //     s[q][j] = softcap tanh(s[q][j] / softcap)
 //     s[q][j] = -inf where q does not see j
 //     m' = max(m, max_j s[q][j]);  p[q][j] = exp(s[q][j] - m')
@@ -68,12 +69,14 @@ private:
   Value scratch(ImplicitLocOpBuilder &b, ArrayRef<int64_t> shape);
   Value rowOf(ImplicitLocOpBuilder &b, Value query);
   Value headOf(ImplicitLocOpBuilder &b, Value query);
+  Value positionOf(ImplicitLocOpBuilder &b, Value row);
   Span visible(ImplicitLocOpBuilder &b, Value row);
   Span visibleIn(ImplicitLocOpBuilder &b, Value block, Value row);
   void forEachTile(ImplicitLocOpBuilder &b, TileBody body);
   void begin(ImplicitLocOpBuilder &b);
   void score(ImplicitLocOpBuilder &b, Value query, int64_t tile, Value block,
              Value column);
+  Value biases(ImplicitLocOpBuilder &b, Value query, Value positions);
   void weigh(ImplicitLocOpBuilder &b, Value query, Value block);
   void addValues(ImplicitLocOpBuilder &b, Value query, int64_t tile,
                  Value block, Span keys);
@@ -87,8 +90,9 @@ private:
   int64_t lanes, group, heads, size, registers;
 
   RowRun run;
-  /// The key/value head, the first query head, the number of queries.
-  Value kvHead, firstHead, numQueries;
+  /// The key/value head, the first query head, the number of queries, the end
+  /// of what they see.
+  Value kvHead, firstHead, numQueries, end;
   /// Per query: scaled elements, o, scores and then weights of the block, m, l,
   /// c.
   Value queries, outputs, weights, maxima, sums, factors;

@@ -52,6 +52,6 @@ RowRun RowRuns::at(ImplicitLocOpBuilder &b, Value i) const {
   Value first = add(b, loadIndex(b, cu, sequence), begin);
   Value end = loadIndex(b, cu, add(b, sequence, 1));
   return {first, min(b, sub(b, end, first), length),
-          add(b, loadIndex(b, past, sequence), begin),
+          add(b, loadIndex(b, past, sequence), begin), sequence,
           loadIndex(b, slot, sequence)};
 }

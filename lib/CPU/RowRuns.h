@@ -15,9 +15,9 @@
 namespace mlir::moe {
 
 /// Rows `first..first+count` of all rows. The first one has `position` in its
-/// sequence, whose cache is `slot`.
+/// `sequence`, whose cache is `slot`.
 struct RowRun {
-  Value first, count, position, slot;
+  Value first, count, position, sequence, slot;
 };
 
 /// The rows of all sequences, cut into runs of `length` or fewer rows.

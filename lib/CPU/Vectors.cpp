@@ -30,8 +30,8 @@ Value mlir::moe::fma(ImplicitLocOpBuilder &b, Value x, Value y, Value z) {
   return math::FmaOp::create(b, x, y, z);
 }
 
-/// True for the first `count` lanes.
-static Value firstLanes(ImplicitLocOpBuilder &b, int64_t lanes, int64_t count) {
+Value mlir::moe::firstLanes(ImplicitLocOpBuilder &b, int64_t lanes,
+                            int64_t count) {
   SmallVector<bool> bits(lanes, false);
   std::fill_n(bits.begin(), count, true);
   auto type = VectorType::get({lanes}, b.getI1Type());

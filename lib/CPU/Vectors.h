@@ -23,6 +23,9 @@ Value splat(ImplicitLocOpBuilder &b, Value scalar, int64_t lanes);
 /// `x * y + z`, rounded once.
 Value fma(ImplicitLocOpBuilder &b, Value x, Value y, Value z);
 
+/// True for the first `count` lanes.
+Value firstLanes(ImplicitLocOpBuilder &b, int64_t lanes, int64_t count);
+
 /// `count` elements; the other lanes are 0 and not read.
 Value loadLanes(ImplicitLocOpBuilder &b, int64_t lanes, Value buffer,
                 ValueRange at, int64_t count);

@@ -239,6 +239,14 @@ LogicalResult AttentionOp::verify() {
   if (getSinks() && extent(getSinks(), 0) != heads) // attention_c4
     return emitOpError("expected ")
            << heads << " sinks, got " << str(extent(getSinks(), 0));
+  if (getBias()) {
+    auto bias = cast<ShapedType>(getBias().getType());
+    if (!bias.hasStaticShape() || bias.getDimSize(0) != heads ||
+        bias.getDimSize(1) % 2 != 1) // attention_c5
+      return emitOpError("expected a static bias of ")
+             << heads << " rows and an odd number of columns, got "
+             << str(bias.getShape());
+  }
   return success();
 }
 

@@ -7,8 +7,8 @@
 //   for j ascending:                         l = exp(sink - m)
 //     p = exp(s(j) - m);  l += p;  o += p * v[j]
 //   o /= l
-// with s(j) = scale * q.k[j], softly capped, over the positions that the row
-// sees.
+// with s(j) = scale * q.k[j] + bias(j - p), softly capped, over the positions
+// that the row at p sees.
 //
 //===----------------------------------------------------------------------===//
 
@@ -32,9 +32,10 @@ namespace mlir::moe {
 #include "moe/Lower/Passes.h.inc"
 } // namespace mlir::moe
 
-/// Where a row belongs: its index among all rows, its position and cache slot.
+/// Where a row belongs: its index among all rows, its sequence, its position
+/// in there and its cache slot.
 struct RaggedRow {
-  Value row, position, slot;
+  Value row, sequence, position, slot;
 };
 
 static Value load(ImplicitLocOpBuilder &b, Value buffer, ValueRange at) {
@@ -65,7 +66,7 @@ forEachRow(ImplicitLocOpBuilder &b, Value cu, Value past, Value slot,
     Value at = toIndex(b, load(b, slot, s));
     loop(b, first, end, [&](ImplicitLocOpBuilder &b, Value row) {
       Value local = arith::SubIOp::create(b, row, first);
-      body(b, {row, arith::AddIOp::create(b, cached, local), at});
+      body(b, {row, s, arith::AddIOp::create(b, cached, local), at});
     });
   });
 }
@@ -118,6 +119,18 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
     return success();
   }
 
+  /// The bias of position `j` for a row.
+  static Value biasAt(ImplicitLocOpBuilder &b, AttentionOp op, RaggedRow r,
+                      Value head, Value j) {
+    int64_t columns = cast<ShapedType>(op.getBias().getType()).getDimSize(1);
+    Value distance = arith::SubIOp::create(b, j, r.position);
+    Value column =
+        arith::AddIOp::create(b, distance, constantIndex(b, columns / 2));
+    column = arith::MaxSIOp::create(b, column, constantIndex(b, 0));
+    column = arith::MinSIOp::create(b, column, constantIndex(b, columns - 1));
+    return load(b, op.getBias(), {head, column});
+  }
+
   static void lowerHead(ImplicitLocOpBuilder &b, AttentionOp op, RaggedRow r,
                         Value head) {
     auto q = cast<ShapedType>(op.getQ().getType());
@@ -139,6 +152,8 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
           b, arith::DivUIOp::create(b, r.position, chunk), chunk);
       begin = arith::MaxSIOp::create(b, start, begin);
     }
+    if (op.getLengths())
+      end = toIndex(b, load(b, op.getLengths(), r.sequence));
     auto cached = [&](ImplicitLocOpBuilder &b, Value cache, Value j, Value d) {
       return load(b, cache, {op.getLayer(), r.slot, j, kvHead, d});
     };
@@ -154,6 +169,8 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
                       .getResult(0);
       Value scaled = arith::MulFOp::create(
           b, dot, constantF32(b, op.getScale().convertToFloat()));
+      if (op.getBias())
+        scaled = arith::AddFOp::create(b, scaled, biasAt(b, op, r, head, j));
       if (!op.getSoftcap())
         return scaled;
       Value cap = constantF32(b, op.getSoftcap()->convertToFloat());

@@ -180,26 +180,56 @@ moe_status moe_call(moe_state *state, const moe_function *function,
   });
 }
 
+/// The index of an entry of the state's language model.
+static Expected<size_t> findEntry(const moe_state *state,
+                                  std::optional<size_t> (Model::*entry)() const,
+                                  const char *missing) {
+  if (auto error = checkNotNull("state", state))
+    return *std::move(error);
+  if (std::optional<size_t> index = (unwrap(state)->model().*entry)())
+    return *index;
+  return invalidArgument(missing);
+}
+
+/// A vector of indices as an input.
+static moe_tensor asInput(const int32_t *data, const int64_t &extent) {
+  return {MOE_I32, 1, &extent, const_cast<int32_t *>(data)};
+}
+
+/// The extent of `cu` for `b` sequences, whatever the caller passes as `b`.
+static int64_t numBounds(int64_t b) { return int64_t(uint64_t(b) + 1); }
+
+moe_status moe_encode(moe_state *state, int64_t n, const int32_t *tokens,
+                      int64_t b, const int32_t *cu, const int32_t *slot) {
+  return guarded([&]() -> std::optional<Error> {
+    auto index = findEntry(state, &Model::encode,
+                           "encode: expected an encoder-decoder model, got a "
+                           "package without such an entry");
+    if (!index)
+      return index.error();
+    int64_t bounds = numBounds(b);
+    const moe_tensor inputs[] = {asInput(tokens, n), asInput(cu, bounds),
+                                 asInput(slot, b)};
+    return call(*unwrap(state), *index, {inputs, std::size(inputs)},
+                {nullptr, 0});
+  });
+}
+
 moe_status moe_forward(moe_state *state, int64_t n, const int32_t *tokens,
                        int64_t b, const int32_t *cu, const int32_t *past,
                        const int32_t *slot, int64_t r, const int32_t *rows,
                        float *logits) {
   return guarded([&]() -> std::optional<Error> {
-    if (auto error = checkNotNull("state", state))
-      return error;
-    const Model &model = unwrap(state)->model();
-    std::optional<size_t> index = model.forward();
+    auto index = findEntry(state, &Model::forward,
+                           "forward: expected a language model, got a package "
+                           "without such an entry");
     if (!index)
-      return invalidArgument("forward: expected a language model, got a "
-                             "package without such an entry");
-    auto array = [](const int32_t *data, const int64_t &extent) {
-      return moe_tensor{MOE_I32, 1, &extent, const_cast<int32_t *>(data)};
-    };
-    int64_t bounds = int64_t(uint64_t(b) + 1);
-    const moe_tensor inputs[] = {array(tokens, n), array(cu, bounds),
-                                 array(past, b), array(slot, b),
-                                 array(rows, r)};
-    const int64_t shape[] = {r, model.manifest().model.vocab};
+      return index.error();
+    int64_t bounds = numBounds(b);
+    const moe_tensor inputs[] = {asInput(tokens, n), asInput(cu, bounds),
+                                 asInput(past, b), asInput(slot, b),
+                                 asInput(rows, r)};
+    const int64_t shape[] = {r, unwrap(state)->model().manifest().model.vocab};
     const moe_tensor output{MOE_F32, 2, shape, logits};
     return call(*unwrap(state), *index, {inputs, std::size(inputs)},
                 {&output, 1});

@@ -173,6 +173,9 @@ std::optional<Error> moe::runtime::call(State &state, size_t index,
   if (model.forward() == index)
     if (auto error = checkForward(state, inputs.data))
       return error;
+  if (model.encode() == index)
+    if (auto error = checkEncode(state, inputs.data))
+      return error;
 
   moe_invocation invocation{model.parameterAddresses(), state.workspace(),
                             state.limits().threads};

@@ -80,6 +80,9 @@ std::optional<Error> outputShape(const State &state, size_t function,
 /// Their types and shapes have been checked.
 std::optional<Error> checkForward(State &state, const moe_tensor *inputs);
 
+/// The same for its encoder, see moe_encode.
+std::optional<Error> checkEncode(State &state, const moe_tensor *inputs);
+
 } // namespace moe::runtime
 
 #endif // MOE_LIB_RUNTIME_CALL_H

@@ -30,7 +30,7 @@ Expected<std::unique_ptr<Model>> Model::open(const std::string &folder,
       new Model(std::move(*manifest), std::move(*module)));
   if (auto error = model->bindParameters(folder))
     return *std::move(error);
-  if (auto error = model->findForward(path))
+  if (auto error = model->findEntries(path))
     return *std::move(error);
   model->makeViews();
   return model;
@@ -91,40 +91,75 @@ std::optional<Error> Model::bindParameters(const std::string &folder) {
   return std::nullopt;
 }
 
-std::optional<Error> Model::findForward(const std::string &where) {
-  struct Input {
-    const char *name;
-    const char *symbol;
-    int64_t plus;
-  };
-  static constexpr Input kInputs[] = {{"tokens", "N", 0},
-                                      {"cu", "B", 1},
-                                      {"past", "B", 0},
-                                      {"slot", "B", 0},
-                                      {"rows", "R", 0}};
-  auto matches = [](const Function &function, const Argument &argument,
-                    const Input &input) {
+namespace {
+
+/// A vector of i32 that an entry of a language model takes.
+struct EntryInput {
+  const char *name;
+  const char *symbol;
+  int64_t plus;
+};
+
+/// An entry of a language model.
+struct Entry {
+  const char *name;
+  std::vector<EntryInput> inputs;
+  size_t numOutputs;
+  /// The same for people.
+  const char *signature;
+};
+
+} // namespace
+
+/// The index of an entry among the functions, if there is one.
+static Expected<std::optional<size_t>>
+findEntry(const Entry &entry, const std::vector<Function> &functions,
+          const std::string &where) {
+  auto it = std::find_if(
+      functions.begin(), functions.end(),
+      [&](const Function &function) { return function.name == entry.name; });
+  if (it == functions.end())
+    return std::optional<size_t>();
+  auto matches = [&](const Argument &argument, const EntryInput &input) {
     return argument.kind == MOE_INPUT && argument.name == input.name &&
            argument.dtype == MOE_I32 && argument.shape.size() == 1 &&
            argument.shape[0].symbol >= 0 &&
-           function.symbols[argument.shape[0].symbol] == input.symbol &&
+           it->symbols[argument.shape[0].symbol] == input.symbol &&
            argument.shape[0].value == input.plus;
   };
-
-  auto it = std::find_if(
-      contents.functions.begin(), contents.functions.end(),
-      [](const Function &function) { return function.name == "forward"; });
-  if (it == contents.functions.end() || contents.model.vocab == 0)
-    return std::nullopt;
-  bool valid =
-      it->count(MOE_INPUT) == std::size(kInputs) && it->count(MOE_OUTPUT) == 1;
-  for (size_t i = 0; valid && i < std::size(kInputs); ++i)
-    valid = matches(*it, it->arguments[i], kInputs[i]);
+  bool valid = it->count(MOE_INPUT) == entry.inputs.size() &&
+               it->count(MOE_OUTPUT) == entry.numOutputs;
+  for (size_t i = 0; valid && i < entry.inputs.size(); ++i)
+    valid = matches(it->arguments[i], entry.inputs[i]);
   if (!valid)
-    return invalidPackage(
-        where, ": function 'forward': expected the inputs i32 tokens[N], "
-               "cu[B+1], past[B], slot[B], rows[R] and one output");
-  forwardIndex = it - contents.functions.begin();
+    return invalidPackage(where, ": function '", entry.name, "': expected ",
+                          entry.signature);
+  return std::optional<size_t>(it - functions.begin());
+}
+
+std::optional<Error> Model::findEntries(const std::string &where) {
+  if (contents.model.vocab == 0)
+    return std::nullopt;
+  const EntryInput tokens{"tokens", "N", 0}, cu{"cu", "B", 1},
+      past{"past", "B", 0}, slot{"slot", "B", 0}, rows{"rows", "R", 0};
+  auto forward = findEntry({"forward",
+                            {tokens, cu, past, slot, rows},
+                            1,
+                            "the inputs i32 tokens[N], cu[B+1], past[B], "
+                            "slot[B], rows[R] and one output"},
+                           contents.functions, where);
+  if (!forward)
+    return forward.error();
+  auto encode = findEntry({"encode",
+                           {tokens, cu, slot},
+                           0,
+                           "the inputs i32 tokens[N], cu[B+1], slot[B] and no "
+                           "output"},
+                          contents.functions, where);
+  if (!encode)
+    return encode.error();
+  forwardIndex = *forward;
+  encodeIndex = *encode;
   return std::nullopt;
 }
 

@@ -39,20 +39,24 @@ public:
   /// the inputs of moe_forward.
   std::optional<size_t> forward() const { return forwardIndex; }
 
+  /// The same of its encoder: the function "encode" with the inputs of
+  /// moe_encode.
+  std::optional<size_t> encode() const { return encodeIndex; }
+
 private:
   Model(Manifest contents, Module module)
       : contents(std::move(contents)), module(std::move(module)) {}
 
   /// Finds each parameter in the archive of weights.
   std::optional<Error> bindParameters(const std::string &path);
-  std::optional<Error> findForward(const std::string &where);
+  std::optional<Error> findEntries(const std::string &where);
   void makeViews();
 
   Manifest contents;
   Module module;
   std::optional<SafeTensors> weights;
   std::vector<const void *> addresses;
-  std::optional<size_t> forwardIndex;
+  std::optional<size_t> forwardIndex, encodeIndex;
 
   // What the C API shows. These point into each other and into `contents`.
   moe_model_info infoView;

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Continues texts: a ragged batch of prompts, then one token of each unfinished text at a time."""
+"""Continues texts: a ragged batch of prompts, then one token of each unfinished text at a time.
+
+An encoder-decoder takes the prompts as sources, and each text begins anew.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +55,16 @@ def stream(
     lengths = np.array([len(prompt) for prompt in prompts], np.int32)
     if lengths.size and not 0 < lengths.min() <= lengths.max() <= model.max_len:
         raise Error(f"prompt: expected 1 to {model.max_len} tokens, got {sorted(set(lengths.tolist()))}")
+    sources = prompts
+    if model.has_encoder:
+        prompts, lengths = [[model.bos]] * len(sources), np.ones_like(lengths)
     limits = np.minimum(lengths + max_new_tokens, model.max_len)
     draws = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(len(prompts))]
-    model.require(len(prompts), int(limits.max(initial=0)), int(lengths.sum()))
+    longest = max([int(limits.max(initial=0)), *map(len, sources)])
+    model.require(len(prompts), longest, sum(map(len, sources)))
+    if model.has_encoder:
+        tokens = np.array([token for source in sources for token in source], np.int32)
+        model.encode(tokens, np.cumsum([0, *map(len, sources)]), np.arange(len(sources)))
 
     cached = np.zeros_like(lengths)
     pending = {index: list(prompts[index]) for index in np.flatnonzero(lengths < limits).tolist()}

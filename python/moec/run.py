@@ -53,6 +53,8 @@ class Model:
         Number of token ids, and longest sequence in tokens; 0 if the package is not a language model.
     bos : int or None
         Id that begins a text.
+    has_encoder : bool
+        Whether texts answer sources, which `encode` takes.
     eos : tuple of int
         Ids that end a text.
     """
@@ -71,6 +73,7 @@ class Model:
         self.vocab, self.max_len = info.vocab, info.max_len
         self.bos = info.bos if info.bos >= 0 else None
         self.eos = tuple(info.eos[: info.num_eos])
+        self.has_encoder = bool(self.vocab) and "encode" in self._functions
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_") or name not in self._functions:
@@ -134,6 +137,27 @@ class Model:
             raise Error("forward: expected reserve to be called first")
         return self._run("forward", self._inputs("forward", [tokens, cu, past, slot, rows]))
 
+    def encode(self, tokens: np.ndarray, cu: np.ndarray, slot: np.ndarray) -> None:
+        """Run the encoder on B whole sources, concatenated; `forward` then answers the sources of its slots.
+
+        Parameters
+        ----------
+        tokens : array [N] i32
+            Token ids.
+        cu : array [B+1] i32
+            Source b owns rows cu[b] to cu[b+1], at least one.
+        slot : array [B] i32
+            Where it is kept, all different.
+
+        Raises
+        ------
+        Error
+            If the package has no encoder, an argument is not as described, or more than was reserved.
+        """
+        if self._state is None:
+            raise Error("encode: expected reserve to be called first")
+        self._invoke("encode", [tokens, cu, slot])
+
     def logits(self, input_ids: np.ndarray) -> np.ndarray:
         """Logits of every token of a batch of texts of one length. The caches are overwritten.
 
@@ -161,7 +185,8 @@ class Model:
         top_p: float = 1,
         seed: int | None = None,
     ) -> list[int] | list[list[int]]:
-        """Continue one prompt, or several at the same time. The caches are overwritten.
+        """Continue one prompt, or several at the same time, or answer them with an encoder-decoder. The caches are
+        overwritten.
 
         Parameters
         ----------

@@ -89,6 +89,23 @@ func.func @sinks(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k
   return
 }
 
+// Biases are gathered by distance; all rows see the positions below the length of their sequence.
+// CHECK-LABEL: func @bias_and_lengths
+// CHECK-SAME: %[[LENGTHS:[^:]*]]: memref<?xi32>, %[[BIAS:[^:]*]]: memref<6x9xf32>
+// CHECK: %[[LENGTH:.*]] = memref.load %[[LENGTHS]]
+// CHECK: %[[END:.*]] = arith.index_cast %[[LENGTH]]
+// CHECK: scf.for %{{.*}} = %c0 to %[[END]] step %c32
+// CHECK: %[[COLUMNS:.*]] = arith.minsi %{{.*}} : vector<32xi32>
+// CHECK: vector.gather %[[BIAS]][%{{.*}}, %c0] [%[[COLUMNS]]]
+func.func @bias_and_lengths(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k: !cache, %v: !cache,
+                            %l: index, %lengths: !ids, %bias: memref<6x9xf32>, %o: memref<?x6x40xf32>)
+    attributes {moe.isa = "v4"} {
+  moe.attention ins(%q, %cu, %past, %slot : memref<?x6x40xf32>, !ids, !ids, !ids)
+    cache(%k, %v at %l : !cache) lengths(%lengths : !ids) bias(%bias : memref<6x9xf32>)
+    outs(%o : memref<?x6x40xf32>) {scale = 0.158 : f32}
+  return
+}
+
 // Rows are copied in parallel, each about as much work as it has elements.
 // CHECK-LABEL: func @update
 // CHECK: scf.parallel

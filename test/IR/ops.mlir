@@ -177,10 +177,11 @@ func.func @attention(%q: tensor<?x8x40xf32>, %cu: tensor<?xi32>, %past: tensor<?
 
 // CHECK-LABEL: func @attention_switches(
 func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x1x40xf32>, %l: index,
-                              %sinks: memref<8xbf16>) {
-  // CHECK: cache(%[[CACHE:.*]], %[[CACHE]] at %{{.*}} : memref<4x?x?x1x40xf32>) sinks(%{{.*}} : memref<8xbf16>) outs(%{{.*}} : memref<?x8x40xf32>) {chunk = 8192 : i64, scale = 1.250000e-01 : f32, softcap = 5.000000e+01 : f32}
+                              %bias: memref<8x255xf32>, %sinks: memref<8xbf16>) {
+  // CHECK: cache(%[[CACHE:.*]], %[[CACHE]] at %{{.*}} : memref<4x?x?x1x40xf32>) lengths(%{{.*}} : memref<?xi32>) bias(%{{.*}} : memref<8x255xf32>) sinks(%{{.*}} : memref<8xbf16>) outs(%{{.*}} : memref<?x8x40xf32>) {chunk = 8192 : i64, scale = 1.250000e-01 : f32, softcap = 5.000000e+01 : f32}
   moe.attention ins(%q, %cu, %cu, %cu : memref<?x8x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
-    cache(%cache, %cache at %l : memref<4x?x?x1x40xf32>) sinks(%sinks : memref<8xbf16>)
+    cache(%cache, %cache at %l : memref<4x?x?x1x40xf32>) lengths(%cu : memref<?xi32>)
+    bias(%bias : memref<8x255xf32>) sinks(%sinks : memref<8xbf16>)
     outs(%q : memref<?x8x40xf32>) {scale = 0.125 : f32, softcap = 50.0 : f32, chunk = 8192 : i64}
   return
 }

@@ -121,3 +121,36 @@ func.func @sinks(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x
     outs(%q : memref<?x4x40xf32>) {scale = 0.125 : f32}
   return
 }
+
+// Every row of a sequence sees the positions below its length.
+// CHECK-LABEL: func @lengths(
+// CHECK-SAME:    %[[LENGTHS:[^:]*]]: memref<?xi32>)
+func.func @lengths(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index,
+                   %lengths: memref<?xi32>) {
+  // CHECK: scf.for %[[S:.*]] = %c0 to
+  // CHECK: memref.load %[[LENGTHS]][%[[S]]]
+  // CHECK: %[[END:.*]] = arith.index_cast
+  // CHECK: scf.for %{{.*}} = %{{.*}} to %[[END]]
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) lengths(%lengths : memref<?xi32>)
+    outs(%q : memref<?x4x40xf32>) {scale = 0.125 : f32}
+  return
+}
+
+// A score gets the bias of its distance, clamped to -4..4.
+// CHECK-LABEL: func @bias(
+// CHECK-SAME:    %[[BIAS:[^:]*]]: memref<4x9xf32>
+func.func @bias(%q: memref<?x4x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x4x40xf32>, %l: index,
+                %bias: memref<4x9xf32>) {
+  // CHECK: scf.for %[[HEAD:.*]] = %{{.*}} to %c4
+  // CHECK: %[[DISTANCE:.*]] = arith.subi %{{.*}}, %[[POSITION:.*]] : index
+  // CHECK: %[[COLUMN:.*]] = arith.addi %[[DISTANCE]], %c4
+  // CHECK: %[[LOW:.*]] = arith.maxsi %[[COLUMN]], %c0
+  // CHECK: %[[HIGH:.*]] = arith.minsi %[[LOW]], %c8
+  // CHECK: %[[B:.*]] = memref.load %[[BIAS]][%[[HEAD]], %[[HIGH]]]
+  // CHECK: arith.addf %{{.*}}, %[[B]]
+  moe.attention ins(%q, %cu, %cu, %cu : memref<?x4x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x?x4x40xf32>) bias(%bias : memref<4x9xf32>)
+    outs(%q : memref<?x4x40xf32>) {scale = 0.125 : f32}
+  return
+}

@@ -114,3 +114,36 @@ func.func @shared(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
          {scale = 0.45 : f32} -> tensor<?x6x5xf32>
   return %o : tensor<?x6x5xf32>
 }
+
+func.func @biased(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
+                  %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
+                  %bias: tensor<6x9xf32> {moe.dims = [6, 9]},
+                  %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
+                  %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+    -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
+  %c0 = arith.constant 0 : index
+  %layer = arith.constant 1 : index
+  %n = tensor.dim %q, %c0 : tensor<?x6x5xf32>
+  %init = tensor.empty(%n) : tensor<?x6x5xf32>
+  %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x6x5xf32>, !ids, !ids, !ids)
+         cache(%k_cache, %v_cache at %layer : !cache) bias(%bias : tensor<6x9xf32>) outs(%init : tensor<?x6x5xf32>)
+         {scale = 0.45 : f32} -> tensor<?x6x5xf32>
+  return %o : tensor<?x6x5xf32>
+}
+
+// As in an encoder, and from a decoder to it.
+func.func @everything(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
+                      %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
+                      %lengths: !ids {moe.dims = ["B"]},
+                      %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
+                      %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+    -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
+  %c0 = arith.constant 0 : index
+  %layer = arith.constant 1 : index
+  %n = tensor.dim %q, %c0 : tensor<?x6x5xf32>
+  %init = tensor.empty(%n) : tensor<?x6x5xf32>
+  %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x6x5xf32>, !ids, !ids, !ids)
+         cache(%k_cache, %v_cache at %layer : !cache) lengths(%lengths : !ids) outs(%init : tensor<?x6x5xf32>)
+         {scale = 0.45 : f32} -> tensor<?x6x5xf32>
+  return %o : tensor<?x6x5xf32>
+}

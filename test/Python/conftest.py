@@ -20,9 +20,9 @@ def tiny_model():
         config = plain | (changes if switched else {})
         config = transformers.AutoConfig.for_model(**config)
         torch.manual_seed(0)
-        model = transformers.AutoModelForCausalLM.from_config(
-            config, attn_implementation="eager", experts_implementation="eager"
-        ).eval()
+        known = isinstance(config, tuple(transformers.AutoModelForCausalLM._model_mapping))
+        new = transformers.AutoModelForCausalLM.from_config if known else transformers.Mistral4ForCausalLM._from_config
+        model = new(config, attn_implementation="eager", experts_implementation="eager").eval()
         with torch.no_grad():
             for name, tensor in model.state_dict().items():
                 tensor.normal_(1 if "norm" in name and name.endswith("weight") else 0, 0.2)

@@ -2,13 +2,19 @@
 """config.json: what is read, and what is refused."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from tiny import ALL, CONFIGS, write_config
 
 from moec import Error
 from moec.hf.families import FAMILIES, read_spec
+from moec.hf.refused import REFUSED
 from moec.hf.spec import Dense, Sparse
+
+# Classes that hold experts or route to them.
+EXPERTS = r"use_experts_implementation|^class \w*(Expert|Mo[Ee]|SparseMLP|Top[kK]Router)\w*\(nn\.Module\)"
 
 PUBLISHED = {
     "olmoe": """{"architectures": ["OlmoeForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
@@ -66,6 +72,29 @@ def test_as_transformers_writes_it(tmp_path, family):
     expected = spec_of(tmp_path / "by_hand", config)
     transformers.AutoConfig.for_model(**config).save_pretrained(tmp_path / "saved")
     assert read_spec(tmp_path / "saved") == expected
+
+
+@pytest.mark.parametrize("family, reason", REFUSED.items())
+def test_other_kinds_of_programs(tmp_path, family, reason):
+    with pytest.raises(Error) as error:
+        spec_of(tmp_path, {"model_type": family})
+    assert str(error.value).endswith(f'model_type: expected a family without {reason}, got "{family}"')
+
+
+def test_no_family_is_forgotten():
+    """Each class of transformers for language with experts has a page or a reason to be refused."""
+    transformers = pytest.importorskip("transformers")
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES, model_type_to_module_name
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    sources = sorted(Path(transformers.__file__).parent.glob("models/*/modeling_*.py"))
+    experts = {path.parent.name for path in sources if re.search(EXPERTS, path.read_text("utf-8"), re.MULTILINE)}
+    assert len(experts) > 60
+    known = FAMILIES + tuple(REFUSED)
+    for folder in experts:
+        types = [type for type in CONFIG_MAPPING_NAMES if model_type_to_module_name(type) == folder]
+        assert any(type in known for type in types), folder
+        assert not [type for type in types if type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and type not in known]
 
 
 def test_kinds_of_layers(tmp_path):

@@ -13,6 +13,7 @@ import moec
 from moec.native import find_tool
 
 torch = pytest.importorskip("torch")
+from exact import InDouble  # noqa: E402
 
 try:
     find_tool("moe-compile")
@@ -25,32 +26,6 @@ PROMPTS = [[5, 17, 3, 88, 41, 9, 60], [7, 7, 23], list(range(10, 31)), [130]]
 FACTOR = 16
 # A gap between scores far above the rounding of f32, so that every correct program chooses the same experts.
 GAP = 1e-5
-
-
-class InDouble(torch.overrides.TorchFunctionMode):
-    """Computes in float64 what a model asks for in float32, and notes how far apart chosen and other experts are."""
-
-    def __init__(self):
-        super().__init__()
-        self.gap = float("inf")
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is torch.Tensor.float:
-            function = torch.Tensor.double
-        args, kwargs = (
-            torch.utils._pytree.tree_map(lambda x: torch.float64 if x is torch.float32 else x, part)
-            for part in (args, kwargs or {})
-        )
-        result = function(*args, **kwargs)
-        if function in (torch.topk, torch.Tensor.topk):
-            self._note(*args, **kwargs)
-        return result
-
-    def _note(self, scores, k, dim=-1, **_):
-        if k < scores.shape[dim]:
-            values = scores.sort(dim, descending=True).values
-            gaps = values.select(dim, k - 1) - values.select(dim, k)
-            self.gap = min(self.gap, gaps[gaps.isfinite()].min().item())
 
 
 def separated_text(model):

@@ -10,7 +10,10 @@ from moec.hf.rope import read_rope
 
 MAX_LEN = 2048
 
+KINDS = ["default", "linear", "llama3", "yarn", "dynamic", "longrope"]
+
 SETTINGS = {
+    "dynamic": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0},
     "default": {"rope_type": "default", "rope_theta": 1e4},
     "linear": {"rope_type": "linear", "rope_theta": 1e4, "factor": 3.0},
     "llama3": {
@@ -65,7 +68,7 @@ def test_frequencies(name, head_dim):
 def test_partial(name):
     settings = SETTINGS[name] | {"partial_rotary_factor": 0.5}
     frequencies, _ = expected(settings, 48)
-    rope = read_rope(Config("config.json", {"rope_parameters": settings}), 48, MAX_LEN, 1e4, partial=True)
+    rope = read_rope(Config("config.json", {"rope_parameters": settings}), 48, MAX_LEN, 1e4, partial=1.0)
     assert rope.dim == 24
     np.testing.assert_allclose(np.array(rope.inv_freq, np.float32), frequencies, rtol=2.5e-7)
 
@@ -81,8 +84,8 @@ def test_spellings():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"rope_type": "dynamic"}, 'rope_type: expected one of default, linear, llama3, yarn, got "dynamic"'),
-        ({"type": "longrope"}, 'type: expected one of default, linear, llama3, yarn, got "longrope"'),
+        ({"rope_type": "axial"}, f'rope_type: expected one of {", ".join(KINDS)}, got "axial"'),
+        ({"type": "su"}, f'type: expected one of {", ".join(KINDS)}, got "su"'),
         ({"rope_type": "linear", "type": "yarn"}, 'type: expected "linear", got "yarn"'),
         ({"rope_type": "linear"}, "factor: expected a value, got null"),
         ({"rope_type": "linear", "factor": "2"}, 'factor: expected a number greater than 0, got "2"'),

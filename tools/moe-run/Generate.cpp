@@ -28,16 +28,22 @@ void moe::run::generate(const moe_model *model, const Options &options) {
   const moe_model_info *info = moe_model_describe(model);
   if (info->vocab == 0)
     fail("--prompt-ids: expected a language model, got a plain program");
-  std::vector<int32_t> tokens = *options.promptIds;
-  int64_t promptSize = tokens.size();
+  const std::vector<int32_t> &prompt = *options.promptIds;
+  int64_t promptSize = prompt.size();
+
+  // With an encoder the text begins anew.
+  bool encodes = moe_find_function(model, "encode");
+  std::vector<int32_t> tokens =
+      encodes ? std::vector<int32_t>{static_cast<int32_t>(info->bos)} : prompt;
 
   // The last token is not cached.
-  int64_t needed = promptSize + options.maxNewTokens - 1;
+  int64_t numCached = tokens.size() + options.maxNewTokens - 1;
+  int64_t needed = std::max(promptSize, numCached);
   int64_t maxLen = options.maxLen.value_or(
       info->max_len > 0 ? std::min(needed, info->max_len) : needed);
   if (needed > maxLen)
     fail("expected at most ", maxLen, " tokens (max_len), got ", promptSize,
-         " of the prompt and ", needed - promptSize, " generated ones");
+         " of the prompt and ", options.maxNewTokens - 1, " generated ones");
   moe_state *created = nullptr;
   check(moe_state_create(model, /*slots=*/1, maxLen, /*max_tokens=*/promptSize,
                          options.threads, &created));
@@ -45,6 +51,11 @@ void moe::run::generate(const moe_model *model, const Options &options) {
 
   std::vector<float> logits(info->vocab);
   std::vector<double> times;
+  if (encodes)
+    times.push_back(measure([&] {
+      const int32_t cu[] = {0, static_cast<int32_t>(promptSize)}, slot = 0;
+      check(moe_encode(state.get(), promptSize, prompt.data(), 1, cu, &slot));
+    }));
   int32_t past = 0;
   for (int64_t i = 0; i < options.maxNewTokens; ++i) {
     const int32_t n = tokens.size(), cu[] = {0, n}, slot = 0, last = n - 1;

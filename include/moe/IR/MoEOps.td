@@ -150,18 +150,21 @@ def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn"> {
 // Ragged attention over a cache
 //===----------------------------------------------------------------------===//
 
-def MoE_AttentionOp : MoE_DestinationOp<"attention", [AllTypesMatch<["kCache", "vCache"]>]> {
-  let summary = "causal softmax attention of ragged sequences over a key/value cache";
+def MoE_AttentionOp : MoE_DestinationOp<"attention", [
+    AllTypesMatch<["kCache", "vCache"]>, AttrSizedOperandSegments]> {
+  let summary = "softmax attention of ragged sequences over a key/value cache";
   let description = [{
     Queries `[N,heads,D]` of all sequences, concatenated: sequence `b` owns rows `cu[b]..cu[b+1]`, its first row has
     position `past[b]`, its cache is `[layer, slot[b]]` of `k_cache`, `v_cache` `[L,slots,max_len,kv,D]`. Query head
-    `h` reads key/value head `h / (heads/kv)`. A row at position `p` sees the positions `j <= p`; with a `window` `w`,
-    those of them with `j > p - w`; with a `chunk` `c`, those with `j >= floor(p/c) * c`.
+    `h` reads key/value head `h / (heads/kv)`. A row at position `p` sees the positions `j <= p`, or with `lengths` `[B]`
+    the positions `j < lengths[b]`, as encoders and attention to an encoder's result do; with a `window` `w`, those of
+    them with `j > p - w`; with a `chunk` `c`, those with `j >= floor(p/c) * c`. A row that sees nothing is NaN.
 
     `o = sum_j w_j v_j` with `w_j = exp(s_j) / (exp(sink_h) + sum_j exp(s_j))`, `s_j = scale * q.k_j` over what the row
-    sees. A sink is one learned logit per query head without a value; without `sinks` there is no such term. With
-    `softcap` `a`, `s_j` is `a * tanh(scale * q.k_j / a)`. Key blocks are walked in ascending order, aligned to absolute
-    positions, so chunked, whole and batched calls agree in bits.
+    sees. A sink is one learned logit per query head without a value; without `sinks` there is no such term. A `bias`
+    `[heads,2r+1]` adds `bias[h, r + min(max(j - p, -r), r)]` to `s_j`: T5's position buckets, written out by distance.
+    With `softcap` `a`, `s_j` then becomes `a * tanh(s_j / a)`. Key blocks are walked in ascending order, aligned to
+    absolute positions, so chunked, whole and batched calls agree in bits.
 
     Both caches may be the same memref. Latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434) caches one
     row for all heads, `[L,slots,max_len,1,kv_lora+rope]`: a query is multiplied with the key's half of the
@@ -175,6 +178,7 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [AllTypesMatch<["kCache", "
     - `attention_c3`: `scale` is finite; `softcap`, where given, is finite and more than 0; `window` and `chunk` are at
       least 1.
     - `attention_c4`: there are as many sinks as query heads.
+    - `attention_c5`: the bias has a row for each query head and an odd number of columns, both static.
 
     Lifespan: created by importers; lowered in the form *buffers*.
 
@@ -187,13 +191,15 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [AllTypesMatch<["kCache", "
   let arguments = (ins MoE_ShapedOf<[F32], [3]>:$q, MoE_ShapedOf<[I32], [1]>:$cu,
                    MoE_ShapedOf<[I32], [1]>:$past, MoE_ShapedOf<[I32], [1]>:$slot,
                    MemRefRankOf<[F32], [5]>:$kCache, MemRefRankOf<[F32], [5]>:$vCache,
-                   Index:$layer, Optional<MoE_ShapedOf<[F32, BF16], [1]>>:$sinks,
+                   Index:$layer, Optional<MoE_ShapedOf<[I32], [1]>>:$lengths,
+                   Optional<MoE_ShapedOf<[F32], [2]>>:$bias, Optional<MoE_ShapedOf<[F32, BF16], [1]>>:$sinks,
                    MoE_ShapedOf<[F32], [3]>:$init, F32Attr:$scale, OptionalAttr<F32Attr>:$softcap,
                    OptionalAttr<I64Attr>:$window, OptionalAttr<I64Attr>:$chunk);
   let results = (outs Optional<3DTensorOf<[F32]>>:$result);
   let assemblyFormat = [{
     `ins` `(` $q `,` $cu `,` $past `,` $slot `:` type($q) `,` type($cu) `,` type($past) `,` type($slot) `)`
     `cache` `(` $kCache `,` $vCache `at` $layer `:` type($kCache) `)`
+    (`lengths` `(` $lengths^ `:` type($lengths) `)`)? (`bias` `(` $bias^ `:` type($bias) `)`)?
     (`sinks` `(` $sinks^ `:` type($sinks) `)`)?
     `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
   }];

@@ -39,6 +39,7 @@ class Config:
         self._where = where
         self._values = values
         self._unread = set(values)
+        self._own: dict[str, str] = {}
         for key, value in values.items():
             if isinstance(value, float) and not math.isfinite(value):
                 self.refuse(key, "a finite number")
@@ -61,6 +62,10 @@ class Config:
         if not isinstance(values, dict):
             raise Error(f"{path}: expected a JSON object, got {json.dumps(values)[:80]}")
         return cls(str(path), values)
+
+    def rename(self, own: dict[str, str]) -> None:
+        """Say which keys have names of their own here, by the names that other families give them."""
+        self._own = own
 
     def integer(self, key: str, default: Any = _REQUIRED, minimum: int = 1) -> Any:
         """An integer of at least `minimum`."""
@@ -111,9 +116,18 @@ class Config:
             self.refuse(key, "a string")
         return value
 
-    def integers(self, key: str) -> tuple[int, ...]:
-        """A list of integers from 0, or one that stands for a list of one; absent is the empty list."""
-        value = self._read(key, ())
+    def numbers(self, key: str, count: int, default: Any = _REQUIRED) -> Any:
+        """A list of as many numbers."""
+        values = self._read(key, default)
+        if values is default:
+            return default
+        if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
+            self.refuse(key, f"a list of {count} numbers")
+        return tuple(map(float, values))
+
+    def integers(self, key: str, default: Sequence[int] = ()) -> tuple[int, ...]:
+        """A list of integers from 0, or one that stands for a list of one."""
+        value = self._read(key, default)
         values = value if isinstance(value, (list, tuple)) else [value]
         if not all(_is_integer(v) and v >= 0 for v in values):
             self.refuse(key, "integers of at least 0")
@@ -134,12 +148,17 @@ class Config:
         if value != supported or isinstance(value, bool) != isinstance(supported, bool):
             self.refuse(key, json.dumps(supported))
 
+    def is_null(self, key: str) -> bool:
+        """Whether a key is there and null, for the rare one to which this means something."""
+        return key in self._values and self._values[key] is None
+
     def ignore(self, *keys: str) -> None:
         """Keys that certainly do not change what the model computes."""
         self._unread.difference_update(keys)
 
     def refuse(self, key: str, expected: str) -> NoReturn:
         """Say that the value of a key is not what was expected."""
+        key = self._own.get(key, key)
         raise Error(f"{self._where}: {key}: expected {expected}, got {json.dumps(self._values.get(key))}")
 
     def finish(self) -> None:
@@ -149,6 +168,7 @@ class Config:
                 self.refuse(key, "no such key")
 
     def _read(self, key: str, default: Any) -> Any:
+        key = self._own.get(key, key)
         self._unread.discard(key)
         value = self._values.get(key)
         if value is not None:

@@ -47,14 +47,20 @@ def read_ends(folder: Path, config: Config) -> tuple[int | None, tuple[int, ...]
     Error
         If a setting would change a greedy text, or is not known.
     """
-    bos, eos = config.integer("bos_token_id", None, minimum=0), config.integers("eos_token_id")
+    bos, eos = _first(config, None), config.integers("eos_token_id")
     path = folder / "generation_config.json"
     if path.exists():
         settings = Config.load(path)
-        bos = settings.integer("bos_token_id", bos, minimum=0)
+        bos = _first(settings, bos)
         eos = settings.integers("eos_token_id") or eos
         for key, value in _NEUTRAL.items():
             settings.only(key, value)
         settings.ignore(*_IGNORED)
         settings.finish()
     return bos, eos
+
+
+def _first(config: Config, default: int | None) -> int | None:
+    """The id that begins a text: for a decoder that follows an encoder, where that is named, another one."""
+    bos = config.integer("bos_token_id", default, minimum=0)
+    return config.integer("decoder_start_token_id", bos, minimum=0)

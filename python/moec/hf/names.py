@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from moec.hf.weights import Fused
+
 LAYER = "model.layers.{0}."
 
 DECODER = {
@@ -59,4 +61,21 @@ def block_names(
         "shared_gate": beside + "gate_proj.weight",
         "shared_up": beside + "up_proj.weight",
         "shared_down": beside + "down_proj.weight",
+    }
+
+
+def halves(tensor: str, width: int, hidden: int, experts: int | None = None, prefix: str = "") -> dict[str, Fused]:
+    """Gate and up as the two halves of the rows of one tensor, [2 width, hidden].
+
+    Parameters
+    ----------
+    experts : int or None
+        Number of experts, whose tensors are one too.
+    prefix : str
+        Of the roles.
+    """
+    shape, leading = ((2 * width, hidden), "") if experts is None else ((experts, 2 * width, hidden), "e, ")
+    return {
+        f"{prefix}gate": Fused(tensor, shape, f"{leading}o, i"),
+        f"{prefix}up": Fused(tensor, shape, f"{leading}o + {width}, i"),
     }

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from moec.errors import Error
-from moec.hf.spec import Attention, Dense, Layer, Network, Sparse, Spec
+from moec.hf.spec import Attention, Dense, Latent, Layer, Network, Sparse, Spec
 from moec.hf.weights import Fused, Parameter, Shape, make_parameter
 
 
@@ -21,10 +21,10 @@ def parameters(spec: Spec) -> list[Parameter]:
     for kind, (layer, depths) in zip(kind_names(spec), spec.kinds.items()):
         for role, shape in _layer_shapes(spec, layer).items():
             found.append(make_parameter(f"{kind}.{role}", _tensor(spec, role), (depths,), shape))
-        if isinstance(layer.ffn, Sparse):
-            numbers = tuple(range(layer.ffn.experts))
-            for role, shape in _expert_shapes(spec.hidden, layer.ffn).items():
-                found.append(make_parameter(f"{kind}.{role}", _tensor(spec, role), (depths, numbers), shape))
+        for count, shapes in _stacked_shapes(spec, layer):
+            for role, shape in shapes.items():
+                stack = (depths, tuple(range(count)))
+                found.append(make_parameter(f"{kind}.{role}", _tensor(spec, role), stack, shape))
     return found
 
 
@@ -68,15 +68,19 @@ def _tensor(spec: Spec, role: str) -> str | Fused:
 
 def _layer_shapes(spec: Spec, layer: Layer) -> dict[str, Shape]:
     """Shapes of one layer's weights, by role, without the experts'."""
-    before, after = layer.norms in ("pre", "sandwich"), layer.norms in ("post", "sandwich")
-    shapes: dict[str, Shape] = {}
-    for part, own in (("attn", _attention_shapes(spec.hidden, layer.attention)), ("ffn", _ffn_shapes(spec, layer.ffn))):
-        if before and not (layer.parallel and part == "ffn"):
-            shapes |= _norm_shapes(spec, f"{part}_norm")
-        shapes |= own
-        if after:
-            shapes |= _norm_shapes(spec, f"{part}_post_norm")
-    return shapes
+    norms = [shape for role in layer.norms for shape in _norm_shapes(spec, role).items()]
+    latent = isinstance(layer.attention, Latent)
+    attention = (_latent_shapes if latent else _attention_shapes)(spec.hidden, layer.attention)
+    scale = {"scale": (1,)} if layer.scaled else {}
+    return dict(norms) | scale | attention | _ffn_shapes(spec, layer.ffn)
+
+
+def _stacked_shapes(spec: Spec, layer: Layer) -> list[tuple[int, dict[str, Shape]]]:
+    """Numbers of heads and of experts, and shapes of the weights that each head or expert has of its own."""
+    latent, ffn = layer.attention, layer.ffn
+    heads = (latent.heads, _head_shapes(latent)) if isinstance(latent, Latent) else None
+    experts = (ffn.experts, _expert_shapes(spec.hidden, ffn)) if isinstance(ffn, Sparse) else None
+    return [stacked for stacked in (heads, experts) if stacked]
 
 
 def _norm_shapes(spec: Spec, role: str) -> dict[str, Shape]:
@@ -85,18 +89,39 @@ def _norm_shapes(spec: Spec, role: str) -> dict[str, Shape]:
 
 
 def _attention_shapes(hidden: int, attention: Attention) -> dict[str, Shape]:
-    q, kv = attention.heads * attention.head_dim, attention.kv_heads * attention.head_dim
-    shapes: dict[str, Shape] = {"q": (q, hidden), "k": (kv, hidden), "v": (kv, hidden), "o": (hidden, q)}
-    shapes |= {f"{role}_bias": shapes[role][:1] for role in attention.biases}
+    (q, o), (k, v) = (
+        (heads * attention.head_dim, heads * (attention.v_dim or attention.head_dim))
+        for heads in (attention.heads, attention.kv_heads)
+    )
+    shapes: dict[str, Shape] = {"q": (q, hidden), "k": (k, hidden), "v": (v, hidden), "o": (hidden, o)}
+    if attention.v_of_k:
+        del shapes["v"]
+    shapes |= {f"{role}_bias": shapes[role][:1] for role in attention.biases if role in shapes}
     if attention.qk_norm == "projection":
-        shapes |= {"q_norm": (q,), "k_norm": (kv,)}
+        shapes |= {"q_norm": (q,), "k_norm": (k,)}
     elif attention.qk_norm == "head":
         shapes |= {"q_norm": (attention.head_dim,), "k_norm": (attention.head_dim,)}
     if attention.sinks:
         shapes["sinks"] = (attention.heads,)
     if attention.gate:
-        shapes["attn_gate"] = (attention.heads if attention.gate_per_head else q, hidden)
+        shapes["attn_gate"] = (attention.heads if attention.gate_per_head else o, hidden)
     return shapes
+
+
+def _latent_shapes(hidden: int, latent: Latent) -> dict[str, Shape]:
+    q, kept = latent.heads * (latent.nope_dim + latent.rope.dim), latent.rank + latent.rope.dim
+    if latent.q_rank is None:
+        shapes: dict[str, Shape] = {"q": (q, hidden)}
+    else:
+        shapes = {"q_a": (latent.q_rank, hidden), "q_a_norm": (latent.q_rank,), "q_b": (q, latent.q_rank)}
+    shapes |= {"kv_a": (kept, hidden), "kv_a_norm": (latent.rank,), "o": (hidden, latent.heads * latent.v_dim)}
+    biased = [role for role in ("q_a", "kv_a", "o") if latent.bias and role in shapes]
+    return shapes | {f"{role}_bias": shapes[role][:1] for role in biased}
+
+
+def _head_shapes(latent: Latent) -> dict[str, Shape]:
+    """Shapes of one head's projections from its query to the latent vector, and from that to its value."""
+    return {"k_b": (latent.rank, latent.nope_dim), "v_b": (latent.v_dim, latent.rank)}
 
 
 def _ffn_shapes(spec: Spec, ffn: Network) -> dict[str, Shape]:
@@ -106,10 +131,17 @@ def _ffn_shapes(spec: Spec, ffn: Network) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {"router": (ffn.experts, spec.hidden)}
     if ffn.router.bias:
         shapes["router_bias"] = (ffn.experts,)
+    if ffn.router.scaled_input:
+        shapes["router_scale"] = (spec.hidden,)
+    if ffn.router.expert_scale:
+        shapes["expert_scale"] = (ffn.experts,)
     if ffn.router.correction:
         shapes["correction"] = (1, ffn.experts) if ffn.router.correction_row else (ffn.experts,)
     if ffn.shared:
         shapes |= _dense_shapes(spec.hidden, ffn.shared.network, "shared")
+        if ffn.shared.apart:
+            for role in ("expert_norm", "expert_post_norm", "shared_post_norm"):
+                shapes |= _norm_shapes(spec, role)
         if ffn.shared.gated:
             shapes["shared_router"] = (1, spec.hidden)
     return shapes
@@ -125,4 +157,5 @@ def _dense_shapes(hidden: int, network: Dense, prefix: str) -> dict[str, Shape]:
 def _expert_shapes(hidden: int, ffn: Sparse) -> dict[str, Shape]:
     """Shapes of one expert's weights, by role."""
     up, down = (ffn.intermediate, hidden), (hidden, ffn.intermediate)
-    return {"gate": up, "up": up, "down": down}
+    shapes: dict[str, Shape] = {"gate": up, "up": up, "down": down}
+    return shapes | ({f"{role}_bias": shape[:1] for role, shape in shapes.items()} if ffn.bias else {})

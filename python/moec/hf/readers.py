@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from moec.hf.config import Config
 from moec.hf.names import DECODER, LAYER, block_names
-from moec.hf.rope import read_rope, read_ropes
-from moec.hf.spec import Attention, Dense, Groups, Layer, Network, Norm, Router, Shared, Sparse, Spec
+from moec.hf.rope import read_rope, read_ropes, read_yarn_magnitude
+from moec.hf.spec import Attention, Dense, Glu, Groups, Latent, Layer, Network, Norm, Router, Shared, Sparse, Spec
+from moec.hf.weights import Fused
 
 
 def read_heads(config: Config, head_dim: int | None = None) -> tuple[int, int, int]:
@@ -55,6 +56,55 @@ def read_attention(
     return Attention(heads, kv_heads, head_dim, rope, **switches)
 
 
+def read_latent(
+    config: Config, theta: float = 1e4, interleaved: bool | None = None, known: Sequence[str] = ()
+) -> Latent:
+    """Latent attention.
+
+    Parameters
+    ----------
+    theta, known
+        As in `read_rope`.
+    interleaved : bool or None
+        As in `Rope`; None is what ``rope_interleave`` says.
+    """
+    heads = config.integer("num_attention_heads")
+    config.only("num_key_value_heads", heads)
+    nope_dim, rope_dim = config.integer("qk_nope_head_dim"), config.integer("qk_rope_head_dim")
+    config.only("qk_head_dim", nope_dim + rope_dim)
+    config.ignore("head_dim")  # one of these, which one depends on the version of transformers
+    if interleaved is None:
+        interleaved = config.flag("rope_interleave", True)
+    max_len = config.integer("max_position_embeddings")
+    rope = read_rope(config, rope_dim, max_len, theta, None, interleaved, known=known)
+    return Latent(
+        heads=heads,
+        q_rank=config.integer("q_lora_rank", None),
+        rank=config.integer("kv_lora_rank"),
+        nope_dim=nope_dim,
+        v_dim=config.integer("v_head_dim"),
+        rope=rope,
+        scale=(nope_dim + rope_dim) ** -0.5 * read_yarn_magnitude(config) ** 2,
+        bias=config.flag("attention_bias", False),
+        eps=1e-6,
+    )
+
+
+def latent_names(latent: Latent) -> dict[str, str | Fused]:
+    """Tensor names of latent attention; one tensor has the projections of all heads to keys and values."""
+    stride, attention = latent.nope_dim + latent.v_dim, LAYER + "self_attn."
+    name, shape = attention + "kv_b_proj.weight", (latent.heads * stride, latent.rank)
+    return {
+        "q_a": attention + "q_a_proj.weight",
+        "q_a_norm": attention + "q_a_layernorm.weight",
+        "q_b": attention + "q_b_proj.weight",
+        "kv_a": attention + "kv_a_proj_with_mqa.weight",
+        "kv_a_norm": attention + "kv_a_layernorm.weight",
+        "k_b": Fused(name, shape, f"e * {stride} + i, o"),
+        "v_b": Fused(name, shape, f"e * {stride} + o + {latent.nope_dim}, i"),
+    }
+
+
 def read_biases(config: Config, projections: str, key: str = "attention_bias", default: bool = False) -> str:
     """The projections, of q, k, v and o, if a key says that they add biases."""
     return projections if config.flag(key, default) else ""
@@ -75,6 +125,7 @@ def read_sparse(
     experts: Iterable[str] = ("num_local_experts", "num_experts"),
     top_k: str = "num_experts_per_tok",
     shared: Shared | None = None,
+    glu: Glu = Glu(),
 ) -> Sparse:
     """Experts of one size, under the names of keys that a family has for them."""
     count, chosen = read_count(config, *experts), config.integer(top_k)
@@ -84,20 +135,24 @@ def read_sparse(
         config.refuse(top_k, f"at most the number of experts ({limit})")
     if groups and (count % groups.count or groups.by > count // groups.count):
         config.refuse("n_group", f"groups of equal size, of at least {groups.by} of the {count} experts")
-    return Sparse(config.integer(intermediate), count, chosen, router, shared=shared)
+    return Sparse(config.integer(intermediate), count, chosen, router, glu, shared)
 
 
-def read_correcting_router(config: Config, norm: bool = True, scale: float = 1.0) -> Router:
+def read_correcting_router(
+    config: Config, norm: bool = True, scale: float = 1.0, groups: int = 1, keep: int = 1
+) -> Router:
     """DeepSeek-V3's router (arXiv:2412.19437): sigmoid scores, a correction of the choice, and a scale.
 
     Parameters
     ----------
-    norm, scale
-        What the family does where ``norm_topk_prob`` and ``routed_scaling_factor`` do not say.
+    norm, scale, groups, keep
+        What the family does where the keys do not say.
     """
+    config.ignore("aux_loss_alpha", "seq_aux", "ep_size", "pretraining_tp")  # of training and of its machines
+    config.only("moe_layer_freq", 1)
     config.only("scoring_func", "sigmoid")
     config.only("topk_method", "noaux_tc")
-    count, keep = config.integer("n_group", 1), config.integer("topk_group", 1)
+    count, keep = config.integer("n_group", groups), config.integer("topk_group", keep)
     if keep > count:
         config.refuse("topk_group", f"at most n_group ({count})")
     return Router(
@@ -159,6 +214,7 @@ def read_rope_layers(
     partial: dict[str, float] | None,
     head_dim: int,
     window: int,
+    slides: Callable[[int], bool] = lambda depth: False,
     **switches: Any,
 ) -> list[Attention]:
     """The attention of each layer where each type of layer has its own rotary embedding, and the sliding ones a window.
@@ -169,6 +225,8 @@ def read_rope_layers(
         As in `read_ropes`.
     window : int
         Size of the window where ``sliding_window`` does not say.
+    slides
+        As in `read_windows`.
     switches
         Further fields of `Attention`.
     """
@@ -179,7 +237,10 @@ def read_rope_layers(
         type: Attention(heads, kv_heads, head_dim, rope, window=windows[type], **switches)
         for type, rope in ropes.items()
     }
-    return [kinds[type] for type in read_types(config, "layer_types", lambda depth: "full_attention", kinds)]
+    choices = tuple(windows)
+    return [
+        kinds[type] for type in read_types(config, "layer_types", lambda depth: choices[bool(slides(depth))], choices)
+    ]
 
 
 def read_first_dense(config: Config, sparse: Sparse, default: int, key: str = "first_k_dense_replace") -> list[Network]:
@@ -225,14 +286,16 @@ def decoder(
     switches
         Further fields of `Spec`.
     """
+    layers = tuple(layers)
+    lengths = [layer.attention.rope.max_len for layer in layers if layer.attention.rope]
     config.only("attention_dropout", 0)
     config.only("hidden_act", "silu")
     return Spec(
         architecture=config.word("model_type"),
         vocab=config.integer("vocab_size"),
         hidden=config.integer("hidden_size"),
-        layers=tuple(layers),
-        max_len=config.integer("max_position_embeddings"),
+        layers=layers,
+        max_len=min([config.integer("max_position_embeddings"), *filter(None, lengths)]),
         norm=norm or Norm(config.number("rms_norm_eps", eps)),
         tied=config.flag("tie_word_embeddings", tied),
         dtype=config.word("dtype", config.word("torch_dtype", None)),

@@ -9,6 +9,7 @@ with the position, so that the last bit of a frequency shows in long texts.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,6 +24,8 @@ def read_rope(
     default_theta: float,
     partial: float | None = None,
     interleaved: bool = False,
+    theta: float | None = None,
+    known: Sequence[str] = (),
 ) -> Rope:
     """Read a model's rope settings, as ``rope_parameters`` or as ``rope_theta`` and ``rope_scaling``.
 
@@ -40,19 +43,26 @@ def read_rope(
         Part of each head that the family rotates where config.json names none; None is all of it, always.
     interleaved : bool
         As in `Rope`.
+    theta : float or None
+        The base whatever these settings say.
+    known : sequence of str
+        Further keys of these settings, which the caller reads.
 
     Raises
     ------
     Error
         If a key or value is not supported, e.g. a scaling that depends on the length of the text.
     """
-    theta = config.number("rope_theta", default_theta)
+    default_theta = config.number("rope_theta", default_theta)
     if partial is not None:
         partial = config.number("partial_rotary_factor", partial)
     legacy, current = config.table("rope_scaling"), config.table("rope_parameters")
     if legacy and current:
         config.refuse("rope_scaling", "no such key beside rope_parameters")
-    return _read(legacy or current or Config("", {}), head_dim, max_len, theta, partial, interleaved)
+    settings = legacy or current or Config("", {})
+    settings.ignore(*known)
+    theta = theta or settings.number("rope_theta", default_theta)
+    return _read(settings, head_dim, max_len, theta, partial, interleaved)
 
 
 def read_ropes(
@@ -76,6 +86,7 @@ def read_ropes(
     ropes = {}
     for name, theta in thetas.items():
         settings = tables.table(name) or Config("", {})
+        theta = settings.number("rope_theta", theta)
         ropes[name] = _read(settings, head_dim, max_len, theta, partial[name] if partial else None, False)
     tables.finish()
     return ropes
@@ -84,21 +95,22 @@ def read_ropes(
 def _read(
     settings: Config, head_dim: int, max_len: int, theta: float, partial: float | None, interleaved: bool
 ) -> Rope:
-    theta = settings.number("rope_theta", theta)
-    fraction = 1.0 if partial is None else settings.number("partial_rotary_factor", partial)
+    settings.ignore("rope_theta")  # its base is given
     key = "rope_type" if settings.word("rope_type", None) else "type"
     kind = settings.word(key, "default")
     settings.only("type", kind)
     if kind not in _SCALINGS:
         settings.refuse(key, "one of " + ", ".join(_SCALINGS))
-    dim = int(head_dim * fraction)
+    whole = partial is None or kind == "proportional"
+    dim = int(head_dim * (1.0 if whole else settings.number("partial_rotary_factor", partial)))
     if dim % 2 or not 0 < dim <= head_dim:
         settings.refuse("partial_rotary_factor", f"an even number of rotated channels ({dim} of {head_dim})")
     exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
     wavelengths = (theta ** exponents.astype(np.float64)).astype(np.float32)
     inv_freq, factor = _SCALINGS[kind](settings, wavelengths, theta, max_len)
+    limit = settings.integer("original_max_position_embeddings") if kind == "longrope" else None
     settings.finish()
-    return Rope(tuple(float(str(freq)) for freq in inv_freq), factor, interleaved)
+    return Rope(tuple(float(str(freq)) for freq in inv_freq), factor, interleaved, limit)
 
 
 def _default(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
@@ -148,17 +160,27 @@ def _yarn(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int)
 
 def _yarn_factor(settings: Config, factor: float) -> float:
     """What cosine and sine are multiplied by: given, or from the length's factor."""
-
-    def magnitude(scale: float) -> float:
-        return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
-
     given = settings.number("attention_factor", None)
-    numerator, denominator = settings.number("mscale", None), settings.number("mscale_all_dim", None)
+    numerator, denominator = (settings.number(key, None, zero=True) for key in ("mscale", "mscale_all_dim"))
     if given is not None:
         return given
     if numerator and denominator:
-        return magnitude(numerator) / magnitude(denominator)
-    return magnitude(1.0)
+        return _magnitude(factor, numerator) / _magnitude(factor, denominator)
+    return _magnitude(factor, 1.0)
+
+
+def _magnitude(factor: float, scale: float) -> float:
+    return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def read_yarn_magnitude(config: Config) -> float:
+    """What YaRN multiplies queries and keys by where it does not multiply cosine and sine alone.
+
+    `read_rope` has to be asked for the settings that this number is made from, too.
+    """
+    settings = config.table("rope_scaling") or config.table("rope_parameters") or Config("", {})
+    scale = settings.number("mscale_all_dim", 0.0, zero=True)
+    return _magnitude(settings.number("factor", 1.0), scale) if scale else 1.0
 
 
 def _dynamic(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
@@ -170,4 +192,29 @@ def _dynamic(settings: Config, wavelengths: np.ndarray, theta: float, max_len: i
     return 1 / (base ** exponents.astype(np.float64)).astype(np.float32), 1.0
 
 
-_SCALINGS = {"default": _default, "linear": _linear, "llama3": _llama3, "yarn": _yarn, "dynamic": _dynamic}
+def _proportional(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    """Some channels are rotated with the frequencies that they have in a whole head, and the others stand still."""
+    rotated = int(settings.number("partial_rotary_factor", 1.0) * len(wavelengths))
+    inv_freq = 1 / wavelengths / settings.number("factor", 1.0)
+    return np.where(np.arange(len(inv_freq)) < rotated, inv_freq, 0).astype(np.float32), 1.0
+
+
+def _longrope(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    """LongRoPE (arXiv:2402.13753) for texts up to the original length; longer ones have other frequencies."""
+    original = settings.integer("original_max_position_embeddings")
+    short, _ = (np.array(settings.numbers(f"{kind}_factor", len(wavelengths))) for kind in ("short", "long"))
+    growth = settings.number("factor", max_len / original)
+    factor = settings.number("attention_factor", math.sqrt(1 + math.log(growth) / math.log(original)))
+    settings.number("long_mscale", None)
+    return 1 / (short.astype(np.float32) * wavelengths), settings.number("short_mscale", factor)
+
+
+_SCALINGS = {
+    "default": _default,
+    "linear": _linear,
+    "llama3": _llama3,
+    "yarn": _yarn,
+    "dynamic": _dynamic,
+    "longrope": _longrope,
+    "proportional": _proportional,
+}

@@ -21,11 +21,14 @@ class Rope:
         What cosine and sine are multiplied by.
     interleaved : bool
         Whether channels 2i and 2i + 1 are rotated against each other; else i and i + dim / 2.
+    max_len : int or None
+        Length of the longest text that the angles are right for; None is any.
     """
 
     inv_freq: tuple[float, ...]
     factor: float = 1.0
     interleaved: bool = False
+    max_len: int | None = None
 
     @property
     def dim(self) -> int:
@@ -52,6 +55,18 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class Temperature:
+    """Queries that grow with their position (arXiv:2501.19399).
+
+    At position p they are multiplied by 1 + scale log(1 + floor((p + first) / period)).
+    """
+
+    scale: float
+    period: int
+    first: int = 0
+
+
+@dataclass(frozen=True)
 class Attention:
     """Grouped-query attention: query head h reads key and value head h / (heads / kv_heads).
 
@@ -62,7 +77,8 @@ class Attention:
     biases : str
         Those of the projections q, k, v, o that add one.
     qk_norm : str or None
-        What the RMS norms of query and key span: a ``"head"``, the whole ``"projection"``, or None.
+        What the RMS norms of query and key span: a ``"head"``, a ``"plain head"`` without a weight, the whole
+        ``"projection"``, or None.
     norm_after_rope : bool
         Whether these norms follow the rotation.
     clip : float or None
@@ -75,12 +91,21 @@ class Attention:
         Length of the parts of a sequence that do not see each other; None is all of it.
     softcap : float or None
         Bound c on the scores: they become c tanh(score / c).
+    v_dim : int or None
+        Channels per head of values; None is head_dim.
+    v_scale : float
+        What values are multiplied by.
+    v_norm : bool
+        Whether values of a head pass an RMS norm without weight.
+    v_of_k : bool
+        Whether values are projected as keys are, by the same weights.
     sinks : bool
         Whether each query head has a logit that joins its softmax and has no value.
     gate : str or None
         ``"sigmoid"`` or ``"softplus"`` of another projection of the input, by which attended values are multiplied.
     gate_per_head : bool
         Whether the gate has one value for each head; else one for each channel.
+    temperature : Temperature or None
     """
 
     heads: int
@@ -95,9 +120,61 @@ class Attention:
     window: int | None = None
     chunk: int | None = None
     softcap: float | None = None
+    v_dim: int | None = None
+    v_scale: float = 1.0
+    v_norm: bool = False
+    v_of_k: bool = False
     sinks: bool = False
     gate: str | None = None
     gate_per_head: bool = False
+    temperature: Temperature | None = None
+
+    @property
+    def caches(self) -> dict[str, tuple[int, int]]:
+        """Heads and channels of what is kept of each position."""
+        return dict.fromkeys(("k_cache", "v_cache"), (self.kv_heads, self.head_dim))
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Latent attention (arXiv:2405.04434): keys and values of all heads are projections of one vector per position.
+
+    That vector and one rotated key for all heads are what is cached.
+
+    Attributes
+    ----------
+    q_rank : int or None
+        Width of the vector that queries are projections of; None is the layer's input itself.
+    rank : int
+        Width of the vector that keys and values are projections of.
+    nope_dim, v_dim : int
+        Channels per head of keys without the rotated ones, and of values.
+    rope : Rope
+        Of the further channels of query and key.
+    scale : float
+        What scores are multiplied by.
+    bias : bool
+        Whether the projections of the layer's input to those vectors, and the output projection, add one.
+    eps : float
+        Of the norms of those vectors.
+    temperature : Temperature or None
+    """
+
+    heads: int
+    q_rank: int | None
+    rank: int
+    nope_dim: int
+    v_dim: int
+    rope: Rope
+    scale: float
+    bias: bool
+    eps: float
+    temperature: Temperature | None = None
+
+    @property
+    def caches(self) -> dict[str, tuple[int, int]]:
+        """Heads and channels of what is kept of each position."""
+        return {"latent_cache": (1, self.rank + self.rope.dim)}
 
 
 @dataclass(frozen=True)
@@ -167,6 +244,8 @@ class Router:
         Whether the largest logits are chosen; else the largest scores.
     bias : bool
         Whether the product that makes the logits adds one.
+    scaled_input : bool
+        Whether it reads the residual stream, RMS-normalised, times a vector and hidden**-0.5; else what experts read.
     softcap : float or None
         Bound c on the logits: they become c tanh(logit / c).
     correction : bool
@@ -176,23 +255,31 @@ class Router:
     groups : Groups or None
     norm : bool
         Whether the k weights of a token are divided by their sum.
+    sparsemixer : float or None
+        If given, the weight of a chosen expert is its part of the softmax over those that are not chosen before it and
+        whose logits are within this fraction of its own (arXiv:2409.12136).
     plus, at_least : float
         Added to that sum; lower bound on it.
     scale : float
         What the weights are multiplied by in the end.
+    expert_scale : bool
+        Whether each is also multiplied by a number that its expert has.
     """
 
     score: str = "softmax"
     select_logits: bool = False
     bias: bool = False
+    scaled_input: bool = False
     softcap: float | None = None
     correction: bool = False
     correction_row: bool = False
     groups: Groups | None = None
     norm: bool = False
+    sparsemixer: float | None = None
     plus: float = 0.0
     at_least: float = 0.0
     scale: float = 1.0
+    expert_scale: bool = False
 
 
 @dataclass(frozen=True)
@@ -205,11 +292,14 @@ class Shared:
         Whether its result is multiplied by the sigmoid of one number per token.
     average : bool
         Whether the sum with the experts' result is halved.
+    apart : bool
+        Whether the experts read the residual stream through a norm of their own, and both results pass one.
     """
 
     network: Dense
     gated: bool = False
     average: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,6 +310,10 @@ class Sparse:
     ----------
     intermediate : int
         Width of one expert.
+    bias : bool
+        Whether the three projections of each expert add one.
+    weigh_input : bool
+        Whether an expert's input is multiplied by its weight; else its result.
     """
 
     intermediate: int
@@ -228,9 +322,14 @@ class Sparse:
     router: Router = Router()
     glu: Glu = Glu()
     shared: Shared | None = None
+    bias: bool = False
+    weigh_input: bool = False
 
 
 Network = Union[Dense, Sparse]
+
+PRE = ("attn_norm", "ffn_norm")
+POST = ("attn_post_norm", "ffn_post_norm")
 
 
 @dataclass(frozen=True)
@@ -239,19 +338,23 @@ class Layer:
 
     Attributes
     ----------
-    norms : str
-        ``"pre"``: of the input of attention and network; ``"post"``: of their results; ``"sandwich"``: of both.
+    norms : tuple of str
+        Roles of those it has: ``"attn_norm"`` and ``"ffn_norm"`` of the input of attention and network,
+        ``"attn_post_norm"`` and ``"ffn_post_norm"`` of their results.
     parallel : bool
-        Whether attention and network read the same normalised input; else the network follows the attention.
+        Whether attention and network read the same input, normalised once; else the network follows the attention.
     residual : float
         What results are multiplied by before they are added to the residual stream.
+    scaled : bool
+        Whether the residual stream is multiplied by a number in the end.
     """
 
-    attention: Attention
+    attention: Attention | Latent
     ffn: Network
-    norms: str = "pre"
+    norms: tuple[str, ...] = PRE
     parallel: bool = False
     residual: float = 1.0
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
@@ -307,6 +410,13 @@ class Spec:
     bos: int | None = None
     eos: tuple[int, ...] = ()
     tokenizer: bool = False
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a caller may want to know, by name."""
+        sizes = {"hidden": self.hidden, "layers": len(self.layers)}
+        sparse = next((layer.ffn for layer in self.layers if isinstance(layer.ffn, Sparse)), None)
+        return sizes | ({"experts": sparse.experts, "top_k": sparse.top_k} if sparse else {})
 
     @property
     def kinds(self) -> dict[Layer, tuple[int, ...]]:

@@ -26,11 +26,15 @@ def empty(body: Body, shape: tuple[int | None, ...], rows: Value) -> Value:
     return body.op("init", type, f"tensor.empty({rows}) : {type}")
 
 
+def filled(body: Body, hint: str, shape: tuple[int | None, ...], rows: Value, number: Value) -> Value:
+    """A tensor of f32 that holds one number everywhere."""
+    init = empty(body, shape, rows)
+    return body.op(hint, init.type, f"linalg.fill ins({number} : f32) outs({init} : {init.type}) -> {init.type}")
+
+
 def zero_filled(body: Body, shape: tuple[int | None, ...], rows: Value) -> Value:
     """A tensor of f32 that holds zeros."""
-    init = empty(body, shape, rows)
-    zero = body.constant(0.0, "f32", "zero")
-    return body.op("zeros", init.type, f"linalg.fill ins({zero} : f32) outs({init} : {init.type}) -> {init.type}")
+    return filled(body, "zeros", shape, rows, body.constant(0.0, "f32", "zero"))
 
 
 def generic(
@@ -64,7 +68,7 @@ def generic(
     ):
         elements = [body.value("e", value.type.dtype) for value, _ in operands]
         body.line(f"^bb0({', '.join(f'{e}: {e.type}' for e in elements)}):")
-        y = scalar(*map(_extended, elements))
+        y = scalar(*map(extended, elements))
         body.line(f"linalg.yield {y} : {y.type}")
     return result
 
@@ -101,7 +105,7 @@ def loop(body: Body, hint: str, count: Value, init: Value, step: Callable[[Value
 
 def cut(body: Body, hint: str, tensor: Value, starts: Sequence[Place], sizes: Sequence[Place], step: int = 1) -> Value:
     """A part of a tensor, with every `step`-th element of its last dimension."""
-    type = Shaped(tuple(size if isinstance(size, int) else None for size in sizes))
+    type = Shaped(tuple(size if isinstance(size, int) else None for size in sizes), tensor.type.dtype)
     place = _slice(starts, sizes, step)
     return body.op(hint, type, f"tensor.extract_slice {tensor}{place} : {tensor.type} to {type}")
 
@@ -110,6 +114,22 @@ def paste(body: Body, hint: str, part: Value, tensor: Value, starts: Sequence[Pl
     """The tensor with another part in one place."""
     text = f"tensor.insert_slice {part} into {tensor}{_slice(starts, sizes)} : {part.type} into {tensor.type}"
     return body.op(hint, tensor.type, text)
+
+
+def write(
+    body: Body,
+    hint: str,
+    ins: Sequence[Operand],
+    out: Operand,
+    starts: Sequence[Place],
+    sizes: Sequence[Place],
+    scalar: Callable[..., Value] = lambda e: e,
+) -> Value:
+    """A tensor with elements in one place that are computed from those of `ins`, by default copies of the only one."""
+    tensor, letters = out
+    part = cut(body, "part", tensor, starts, sizes)
+    part = elementwise(body, hint, ins, (part, letters), scalar)
+    return paste(body, hint, part, tensor, starts, sizes)
 
 
 def split_heads(body: Body, x: Value, heads: int, rows: Value) -> Value:
@@ -141,7 +161,7 @@ def gather_rows(body: Body, hint: str, table: Value, indices: Value, rows: Value
         row = body.op("row", "index", f"arith.index_cast {i} : i32 to index")
         d = body.op("d", "index", "linalg.index 1 : index")
         dtype = table.type.dtype
-        return _extended(body.op("e", dtype, f"tensor.extract {table}[{row}, {d}] : {table.type}"))
+        return extended(body.op("e", dtype, f"tensor.extract {table}[{row}, {d}] : {table.type}"))
 
     init = empty(body, (None, table.type.shape[1]), rows)
     return elementwise(body, hint, [(indices, "n")], (init, "nd"), element)
@@ -158,7 +178,8 @@ def _slice(starts: Sequence[Place], sizes: Sequence[Place], step: int = 1) -> st
     return " ".join(f"[{', '.join(map(str, numbers))}]" for numbers in (starts, sizes, strides))
 
 
-def _extended(element: Value) -> Value:
+def extended(element: Value) -> Value:
+    """A scalar in bf16 as f32."""
     if element.type != "bf16":
         return element
     return element.body.op("e", "f32", f"arith.extf {element} : bf16 to f32")

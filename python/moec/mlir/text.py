@@ -164,7 +164,7 @@ class Body:
                 f"{head}{signature})\n      -> ({returned}) {{",
                 *constants,
                 *self._lines,
-                f"    return {names(values)} : {types(values)}",
+                f"    return {names(values)} : {types(values)}" if values else "    return",
                 "  }",
             ]
         )

@@ -41,8 +41,10 @@ def attention(
     chunk: int | None = None,
     softcap: float | None = None,
     sinks: np.ndarray | None = None,
+    lengths: np.ndarray | None = None,
+    bias: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Causal softmax attention (arXiv:1706.03762), with heads in groups (arXiv:2305.13245).
+    """Softmax attention (arXiv:1706.03762), with heads in groups (arXiv:2305.13245).
 
     Parameters
     ----------
@@ -63,6 +65,11 @@ def attention(
         Scores s become softcap * tanh(s / softcap), after the scale (Gemma 2, arXiv:2408.00118).
     sinks : array [heads] or None
         Logits that join each row's softmax and have no value (gpt-oss; arXiv:2309.17453 has the idea).
+    lengths : array [B] i32 or None
+        Positions of each sequence that all its rows see; None is causal attention.
+    bias : array [heads, 2r+1] or None
+        What is added to the score of a position at distance -r to r of the row's, farther ones included (T5,
+        arXiv:1910.10683).
 
     Returns
     -------
@@ -75,10 +82,15 @@ def attention(
             position = past[b] + row - cu[b]
             end = position + 1
             begin = max(end - window if window else 0, position // chunk * chunk if chunk else 0, 0)
+            if lengths is not None:
+                end = lengths[b]
             keys, values = (
                 np.repeat(cache[layer, at, begin:end].astype(np.float64), group, axis=1) for cache in (k_cache, v_cache)
             )
             scores = scale * np.einsum("hd,jhd->hj", q[row].astype(np.float64), keys)
+            if bias is not None:
+                reach = bias.shape[1] // 2
+                scores += bias[:, reach + np.clip(np.arange(begin, end) - position, -reach, reach)]
             if softcap:
                 scores = softcap * np.tanh(scores / softcap)
             if sinks is not None:

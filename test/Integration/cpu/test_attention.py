@@ -16,8 +16,9 @@ FUNCTIONS = {
     "softcap": (3, {"softcap": 3.0}),
     "sinks": (6, {"window": 40}),
     "shared": (6, {}),
+    "biased": (6, {"bias": np.random.default_rng(5).standard_normal((6, 9), np.float32)}),
 }
-"""Heads, and what the reference is told."""
+"""Heads, and what the reference is told; arrays are told the program too."""
 
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
@@ -40,20 +41,29 @@ def attention(program):
     return attention
 
 
+def attend(attention, name, q, place):
+    arrays = [value for value in FUNCTIONS[name][1].values() if isinstance(value, np.ndarray)]
+    return getattr(attention, name)(q, *place, *arrays)
+
+
 def check_attention(attention, name, q, place):
-    o = getattr(attention, name)(q, *place)
-    keys, values = attention.read()
     switches = dict(FUNCTIONS[name][1])
     if name == "sinks":
         switches["sinks"] = attention.weights["sink"]
-    if name == "shared":
+    check(attend(attention, name, q, place), attention, q, place, switches, shared=name == "shared")
+
+
+def check(o, attention, q, place, switches, shared=False):
+    keys, values = attention.read()
+    if shared:
         values = keys
     expected = reference.attention(q, *place, keys, values, 1, SCALE, **switches)
     largest = reference.attention(q, *place, keys, np.abs(values), 1, SCALE, **switches)
-    # A score is a sum of 5 products and a scaling, and where there is a cap, at most it with two roundings more and 5
-    # of tanh; its error counts twice in a quotient of exponentials. Then come sums over the positions.
+    # A score is a sum of 5 products and a scaling, perhaps a bias, and where there is a cap, at most it with two
+    # roundings more and 5 of tanh; its error counts twice in a quotient of exponentials. Then come sums over the
+    # positions.
     score = SCALE * 5 * np.abs(q).max(initial=0) * np.nanmax(np.abs(keys[1]), initial=0)
-    error = 6 * score + 7 * switches.get("softcap", 0)
+    error = 7 * score + np.abs(switches.get("bias", 0)).max() + 7 * switches.get("softcap", 0)
     bound = (2 * error + 2 * (EXP + MAX_LEN)) * UNIT * largest
     assert o.shape == q.shape
     assert (np.abs(o - expected) <= bound).all()
@@ -87,18 +97,17 @@ def test_prompt(attention, name, counts, slot):
 def test_whole_alone_and_in_chunks(attention, name):
     """A sequence in chunks, beside others and in another slot has the bits of the whole one alone."""
     heads, _ = FUNCTIONS[name]
-    call = getattr(attention, name)
     k, v, q = (random_values(70, n, n) for n in (3, 3, heads))
     place = ragged([70], [0], [1])
     attention.write(k, v, *place)
-    whole = call(q, *place)
+    whole = attend(attention, name, q, place)
     other = [random_values(70, n, n + 9) for n in (3, 3, heads)]
     begin = 0
     for end in (1, 2, 31, 32, 33, 65, 70):
         chunk = [np.concatenate([o[begin:end], own[begin:end]]) for o, own in zip(other, (k, v, q))]
         place = ragged([end - begin] * 2, [begin] * 2, [3, 2])
         attention.write(*chunk[:2], *place)
-        np.testing.assert_array_equal(call(chunk[2], *place)[end - begin :], whole[begin:end])
+        np.testing.assert_array_equal(attend(attention, name, chunk[2], place)[end - begin :], whole[begin:end])
         begin = end
 
 
@@ -108,3 +117,22 @@ def test_large_scores(attention, name):
     place = ragged([9], [0], [0])
     attention.write(40 * random_values(9, 3, 1), random_values(9, 3, 2), *place)
     check_attention(attention, name, 40 * random_values(9, FUNCTIONS[name][0], 3), place)
+
+
+def test_everything(attention):
+    """All rows of a sequence see as many positions as they are told, their own or not, however rows are cut."""
+    attention.write(random_values(112, 3, 1), random_values(112, 3, 2), *ragged([70, 33, 9], [0] * 3, [2, 0, 3]))
+    counts, past, slot, lengths = [70, 1, 20], [0, 5, 0], [2, 0, 3], np.array([70, 33, 8], np.int32)
+    q, place = random_values(91, 6, 3), ragged(counts, past, slot)
+    o = attention.everything(q, *place, lengths)
+    check(o, attention, q, place, {"lengths": lengths})
+    for begin, end in ((0, 1), (1, 40), (40, 70)):
+        part = attention.everything(q[begin:end], *ragged([end - begin], [begin], [2]), lengths[:1])
+        np.testing.assert_array_equal(part, o[begin:end])
+
+
+def test_nothing(attention):
+    """A row that sees nothing is NaN, and its neighbour in the call is not."""
+    attention.write(random_values(3, 3, 1), random_values(3, 3, 2), *ragged([3], [0], [1]))
+    o = attention.everything(random_values(2, 6, 3), *ragged([1, 1], [0, 0], [0, 1]), np.array([0, 3], np.int32))
+    assert np.isnan(o[0]).all() and np.isfinite(o[1]).all()

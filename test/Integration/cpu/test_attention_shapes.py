@@ -20,12 +20,13 @@ _TEXT = """
 !rows = tensor<?x{kv}x{size}xf32>
 !cache = memref<{layers}x?x?x{kv}x{size}xf32>
 !sinks = tensor<{heads}xf32>
+!bias = tensor<{heads}x{columns}xf32>
 
 func.func @attend(
     %q: !q {{moe.dims = ["N", {heads}, {size}]}},
     %k: !rows {{moe.dims = ["N", {kv}, {size}]}}, %v: !rows {{moe.dims = ["N", {kv}, {size}]}},
     %cu: !ids {{moe.dims = ["B+1"]}}, %past: !ids {{moe.dims = ["B"]}}, %slot: !ids {{moe.dims = ["B"]}},
-    %sinks: !sinks {{moe.dims = [{heads}]}},
+    %sinks: !sinks {{moe.dims = [{heads}]}}, %bias: !bias {{moe.dims = [{heads}, {columns}]}},
     %k_cache: !cache {{moe.name = "k_cache", moe.dims = [{layers}, "slots", "max_len", {kv}, {size}], moe.state}},
     %v_cache: !cache {{moe.name = "v_cache", moe.dims = [{layers}, "slots", "max_len", {kv}, {size}], moe.state}})
     -> (!q {{moe.dims = ["N", {heads}, {size}]}}) {{
@@ -36,7 +37,7 @@ func.func @attend(
   %n = tensor.dim %q, %c0 : !q
   %init = tensor.empty(%n) : !q
   %o = moe.attention ins(%q, %cu, %past, %slot : !q, !ids, !ids, !ids)
-         cache(%k_cache, %v_cache at %layer : !cache) {sinks} outs(%init : !q)
+         cache(%k_cache, %v_cache at %layer : !cache) {operands} outs(%init : !q)
          {{scale = {scale} : f32{switches}}} -> !q
   return %o : !q
 }}
@@ -53,14 +54,16 @@ class Shape:
     window: int | None = None
     chunk: int | None = None
     softcap: float | None = None
+    bias: int = 0
     sinks: bool = False
 
     def __str__(self):
-        switches = [name for name in ("window", "chunk", "softcap", "sinks") if getattr(self, name)]
+        switches = [name for name in ("window", "chunk", "softcap", "bias", "sinks") if getattr(self, name)]
         return "-".join([f"{self.heads}x{self.size}by{self.kv}", *switches])
 
     def text(self):
         switches = {"window": "i64", "chunk": "i64", "softcap": "f32"}
+        operands = ["bias(%bias : !bias)"] * bool(self.bias) + ["sinks(%sinks : !sinks)"] * self.sinks
         given = {name: type for name, type in switches.items() if getattr(self, name)}
         return _TEXT.format(
             heads=self.heads,
@@ -69,12 +72,16 @@ class Shape:
             scale=float(self.size**-0.5),
             layers=_LAYERS,
             layer=_LAYER,
-            sinks="sinks(%sinks : !sinks)" if self.sinks else "",
+            columns=self.bias,
+            operands=" ".join(operands),
             switches="".join(f", {name} = {getattr(self, name)} : {type}" for name, type in given.items()),
         )
 
     def sink_values(self):
         return np.linspace(-1, 3, self.heads, dtype=np.float32)
+
+    def bias_values(self):
+        return np.random.default_rng(9).standard_normal((self.heads, self.bias), np.float32)
 
 
 _SHAPES = [
@@ -92,7 +99,9 @@ _SHAPES = [
     Shape(2, 2, 8, chunk=1),
     Shape(4, 4, 16, softcap=2.0),
     Shape(6, 2, 24, sinks=True),
-    Shape(18, 1, 33, window=50, chunk=32, softcap=1.5, sinks=True),
+    Shape(4, 2, 24, bias=1),
+    Shape(6, 3, 8, bias=255),
+    Shape(18, 1, 33, window=50, chunk=32, softcap=1.5, bias=21, sinks=True),
 ]
 
 
@@ -107,7 +116,7 @@ def attend(shape, isa, tmp_path_factory):
     package = tmp_path_factory.mktemp("attention") / "p.moe"
     command = [find_tool("moe-compile"), "-", f"--isa={isa}", "-o", package]
     subprocess.run(command, input=shape.text(), text=True, check=True)
-    sinks = shape.sink_values()
+    sinks, bias = shape.sink_values(), shape.bias_values()
 
     @functools.lru_cache(maxsize=None)
     def model(threads):
@@ -128,8 +137,9 @@ def attend(shape, isa, tmp_path_factory):
                 0 * every,
                 every,
                 sinks,
+                bias,
             )
-        return model(threads).attend(q, k, v, cu, past, slot, sinks)
+        return model(threads).attend(q, k, v, cu, past, slot, sinks, bias)
 
     return call
 
@@ -162,6 +172,9 @@ class Sequence:
             seen &= j > i - self.shape.window
         if self.shape.chunk:
             seen &= j // self.shape.chunk == i // self.shape.chunk
+        if self.shape.bias:
+            reach = self.shape.bias // 2
+            scores += self.shape.bias_values()[:, reach + np.clip(j - i, -reach, reach)]
         if self.shape.softcap:
             scores = self.shape.softcap * np.tanh(scores / self.shape.softcap)
         scores = np.where(seen, scores, -np.inf)

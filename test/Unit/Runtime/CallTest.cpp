@@ -226,6 +226,52 @@ TEST_F(Call, RefusesWrongCounts) {
                "function 'block': input 'x': expected data, got NULL");
 }
 
+TEST_F(Call, RefusesToEncodeWithoutAnEncoder) {
+  const int32_t token = 1, cu[] = {0, 1}, slot = 0;
+  EXPECT_EQ(moe_encode(state, 1, &token, 1, cu, &slot), MOE_INVALID_ARGUMENT);
+  EXPECT_STREQ(moe_error(), "encode: expected an encoder-decoder model, got a "
+                            "package without such an entry");
+  EXPECT_EQ(moe_encode(nullptr, 1, &token, 1, cu, &slot), MOE_INVALID_ARGUMENT);
+  EXPECT_STREQ(moe_error(), "state: expected an address, got NULL");
+}
+
+TEST(Encode, ChecksTheContents) {
+  TestPackage package;
+  package.manifest["functions"].push_back(nlohmann::json::parse(R"(
+      {"name": "encode", "arguments": [
+        {"name": "tokens", "kind": "input", "dtype": "i32", "shape": ["N"]},
+        {"name": "cu", "kind": "input", "dtype": "i32", "shape": ["B+1"]},
+        {"name": "slot", "kind": "input", "dtype": "i32", "shape": ["B"]}]})"));
+  TemporaryFolder folder;
+  package.write(folder);
+  moe_model *model = nullptr;
+  ASSERT_EQ(moe_model_open(folder.path().c_str(), nullptr, &model), MOE_OK)
+      << moe_error();
+  moe_state *state = nullptr;
+  ASSERT_EQ(moe_state_create(model, 2, /*max_len=*/3, 8, 1, &state), MOE_OK);
+  auto refusal = [&](std::vector<int32_t> tokens, std::vector<int32_t> cu,
+                     std::vector<int32_t> slot) -> std::string {
+    if (moe_encode(state, tokens.size(), tokens.data(), slot.size(), cu.data(),
+                   slot.data()) == MOE_OK)
+      return "";
+    return moe_error();
+  };
+  EXPECT_EQ(refusal({1, 2, 3, 4}, {0, 3, 4}, {1, 0}), "");
+  EXPECT_EQ(refusal({}, {0}, {}), "");
+  EXPECT_EQ(refusal({7}, {0, 1}, {0}),
+            "encode: tokens[0]: expected an index from 0 below 7, got 7");
+  EXPECT_EQ(refusal({1}, {0, 1}, {2}),
+            "encode: slot[0]: expected an index from 0 below 2, got 2");
+  EXPECT_EQ(refusal({1, 2}, {0, 1, 2}, {1, 1}),
+            "encode: slot[1]: expected a slot of its own, got 1 again");
+  EXPECT_EQ(refusal({1}, {0, 0, 1}, {0, 1}),
+            "encode: sequence 0: expected at least 1 token, got 0");
+  EXPECT_EQ(refusal({1, 2, 3, 4}, {0, 4}, {0}),
+            "encode: sequence 0: expected at most 3 tokens (max_len), got 4");
+  moe_state_destroy(state);
+  moe_model_close(model);
+}
+
 TEST_F(Call, TellsTheShapeOfOutputs) {
   const moe_function *block = moe_find_function(model, "block");
   const int64_t xShape[] = {5, 4};

@@ -75,13 +75,25 @@ static void forward(const moe_invocation *call, void *const *descriptors) {
   }
 }
 
+/* tokens, cu, slot: for packages that say to have an encoder. */
+static int64_t encode_workspace(const moe_invocation *call,
+                                void *const *descriptors) {
+  (void)call, (void)descriptors;
+  return 0;
+}
+
+static void encode(const moe_invocation *call, void *const *descriptors) {
+  (void)call, (void)descriptors;
+}
+
 static const moe_entry entries[] = {{"block", block, block_workspace},
+                                    {"encode", encode, encode_workspace},
                                     {"forward", forward, forward_workspace}};
 
 static const moe_level levels[] = {
-    {"v1", "", 2, entries},
-    {"v2", "sse3", 2, entries},
-    {"v9", "sse3,warp-drive", 2, entries},
+    {"v1", "", 3, entries},
+    {"v2", "sse3", 3, entries},
+    {"v9", "sse3,warp-drive", 3, entries},
 };
 
 __attribute__((visibility("default"))) const moe_module moe_module_info = {

@@ -146,6 +146,12 @@ TEST(Model, RefusesOtherLanguageModels) {
   EXPECT_EQ(refusal(package),
             "/manifest.json: function 'forward': expected the inputs i32 "
             "tokens[N], cu[B+1], past[B], slot[B], rows[R] and one output");
+
+  package = TestPackage();
+  package.manifest["functions"][1]["name"] = "encode";
+  EXPECT_EQ(refusal(package),
+            "/manifest.json: function 'encode': expected the inputs i32 "
+            "tokens[N], cu[B+1], slot[B] and no output");
 }
 
 TEST(Model, ChoosesLevels) {

@@ -11,14 +11,15 @@ import dataclasses
 
 from moec.hf.build.attention import Sequences, attend
 from moec.hf.build.ffn import network
+from moec.hf.build.latent import attend_latent
 from moec.hf.build.module import module_text
 from moec.hf.build.norm import normalize
 from moec.hf.build.rope import positions, tables
 from moec.hf.build.scope import Scope
 from moec.hf.parameters import kind_names, of_kind
-from moec.hf.spec import Layer, Spec
+from moec.hf.spec import Latent, Layer, Spec
 from moec.hf.weights import Parameter
-from moec.mlir.ops import add_to, each, gather_rows, loop, size
+from moec.mlir.ops import add_to, each, extended, gather_rows, generic, loop, size
 from moec.mlir.scalar import softcap
 from moec.mlir.text import Argument, Body, Shaped, Value, names, types
 
@@ -41,26 +42,31 @@ def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> 
     """The function of one kind of layer, which adds attention and network to x in place."""
     stream, rope = Shaped((None, spec.hidden)), layer.attention.rope
     tables = dict.fromkeys(("cos", "sin"), Shaped((None, rope.dim // 2))) if rope else {}
-    cache = _cache_type(layer, len(spec.kinds[layer]))
+    caches = _cache_types(layer, len(spec.kinds[layer]))
     signature = {"l": "index", "x": stream, **tables}
-    signature |= {"cu": _INDICES, "past": _INDICES, "slot": _INDICES, "k_cache": cache, "v_cache": cache}
+    signature |= {"cu": _INDICES, "past": _INDICES, "slot": _INDICES, **caches}
     body = Body([Argument(name, type) for name, type in signature.items()])
     arguments = dict(body.arguments)
     ordinal, x = arguments.pop("l"), arguments.pop("x")
-    sequences = Sequences(**arguments)
+    sequences = Sequences(caches=[arguments.pop(name) for name in caches], **arguments)
     scope = Scope(body, size(body, x, "n"), of_kind(parameters, name), ordinal)
 
-    def before(part: str, x: Value) -> Value:
-        return x if layer.norms == "post" else normalize(scope, f"{part}_normed", x, f"{part}_norm", spec.norm)
+    def norm(role: str, x: Value) -> Value:
+        return normalize(scope, f"{role}ed", x, role, spec.norm) if role in layer.norms else x
 
-    def add(part: str, x: Value, y: Value) -> Value:
-        if layer.norms != "pre":
-            y = normalize(scope, f"{part}_post_normed", y, f"{part}_post_norm", spec.norm)
-        return add_to(body, "x", x, y, layer.residual)
-
-    normed = before("attn", x)
-    x = add("attn", x, attend(scope, normed, layer.attention, sequences, spec.norm.eps))
-    x = add("ffn", x, network(scope, normed if layer.parallel else before("ffn", x), layer.ffn))
+    normed = norm("attn_norm", x)
+    if isinstance(layer.attention, Latent):
+        y = attend_latent(scope, normed, layer.attention, sequences)
+    else:
+        y = attend(scope, normed, layer.attention, sequences, spec.norm.eps)
+    x = add_to(body, "x", x, norm("attn_post_norm", y), layer.residual)
+    y = network(scope, normed if layer.parallel else norm("ffn_norm", x), layer.ffn, x, spec.norm)
+    x = add_to(body, "x", x, norm("ffn_post_norm", y), layer.residual)
+    if layer.scaled:
+        factor = scope.weight("scale")
+        text = f"tensor.extract {factor}[{body.index(0)}] : {factor.type}"
+        factor = extended(body.op("factor", factor.type.dtype, text))
+        x = generic(body, "x", "nd", [], (x, "nd"), lambda e: e * factor)
     return body.function(name, [(Argument("x", stream), x)], private=True)
 
 
@@ -144,15 +150,20 @@ def _look_up(body: Body, hint: str, numbers: list[int], depth: Value) -> Value:
 
 
 def _caches(spec: Spec) -> list[list[Argument]]:
-    """Caches of keys and of values for each kind of layer, numbered if there are several kinds."""
+    """What each kind of layer keeps of each position, numbered if there are several kinds."""
     caches = []
     for number, (layer, depths) in enumerate(spec.kinds.items()):
-        type = _cache_type(layer, len(depths))
-        dims = (len(depths), "slots", "max_len", *type.shape[3:])
         suffix = number if len(spec.kinds) > 1 else ""
-        caches.append([Argument(f"{name}{suffix}", type, dims) for name in ("k_cache", "v_cache")])
+        types = _cache_types(layer, len(depths)).items()
+        caches.append(
+            [
+                Argument(f"{name}{suffix}", type, (len(depths), "slots", "max_len", *type.shape[3:]))
+                for name, type in types
+            ]
+        )
     return caches
 
 
-def _cache_type(layer: Layer, depth: int) -> Shaped:
-    return Shaped((depth, None, None, layer.attention.kv_heads, layer.attention.head_dim), container="memref")
+def _cache_types(layer: Layer, depth: int) -> dict[str, Shaped]:
+    caches = layer.attention.caches.items()
+    return {name: Shaped((depth, None, None, *extents), container="memref") for name, extents in caches}

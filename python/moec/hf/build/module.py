@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
-from moec.hf.spec import Sparse, Spec
+from typing import Union
+
+from moec.hf.encdec import EncoderDecoder
+from moec.hf.spec import Spec
 from moec.hf.weights import Mxfp4, Parameter, Stack, View
 from moec.mlir.text import Shaped
 
+AnySpec = Union[Spec, EncoderDecoder]
+"""What a whole model computes."""
 
-def module_text(spec: Spec, parameters: list[Parameter], functions: list[str]) -> str:
+
+def module_text(spec: AnySpec, parameters: list[Parameter], functions: list[str]) -> str:
     """The whole text."""
     head = f"module attributes {{moe.model = {{{', '.join(_model(spec))}}}}} {{"
     chains = {part.name: part for parameter in parameters for part in parameter.chain}
@@ -16,12 +22,9 @@ def module_text(spec: Spec, parameters: list[Parameter], functions: list[str]) -
     return "\n".join([head, lines, "", "\n\n".join(functions), "}", ""])
 
 
-def _model(spec: Spec) -> list[str]:
+def _model(spec: AnySpec) -> list[str]:
     """What a caller must know of the model; ids that it does not have are left out."""
-    sizes = {"vocab": spec.vocab, "hidden": spec.hidden, "layers": len(spec.layers), "max_len": spec.max_len}
-    sparse = next((layer.ffn for layer in spec.layers if isinstance(layer.ffn, Sparse)), None)
-    if sparse:
-        sizes |= {"experts": sparse.experts, "top_k": sparse.top_k}
+    sizes = {"vocab": spec.vocab, "max_len": spec.max_len} | spec.sizes
     if spec.bos is not None:
         sizes["bos"] = spec.bos
     numbers = [f"{name} = {number} : i64" for name, number in sizes.items()]

@@ -11,10 +11,10 @@ from moec.mlir.ops import elementwise, empty, generic, zero_filled
 from moec.mlir.text import Value
 
 
-def normalize(scope: Scope, hint: str, x: Value, role: str, norm: Norm) -> Value:
+def normalize(scope: Scope, hint: str, x: Value, role: str | None, norm: Norm) -> Value:
     """x / sqrt(mean(x^2) + eps) * weight + bias over the last dimension of x, [N, D] or [N, heads, D], in f32.
 
-    Where the norm centers, x is less its mean; where it has no bias, none is added.
+    Where the norm centers, x is less its mean; without a role there is no weight; without a bias, none is added.
     """
     body, rows, shape = scope.body, scope.rows, x.type.shape
     dims = "nd" if len(shape) == 2 else "nhd"
@@ -34,12 +34,17 @@ def normalize(scope: Scope, hint: str, x: Value, role: str, norm: Norm) -> Value
     squares = _sum(scope, "squares", x, dims, lambda e: e * e)
     init = empty(body, shape[:-1], rows)
     scale = elementwise(body, "scale", [(squares, outer)], (init, outer), reciprocal)
-    ins = [(x, dims), (scale, outer), (scope.weight(role), "d")]
-    out = (empty(body, shape, rows), dims)
-    if not norm.bias:
-        return elementwise(body, hint, ins, out, lambda e, s, w: e * s * w)
-    ins.append((scope.weight(f"{role}_bias"), "d"))
-    return elementwise(body, hint, ins, out, lambda e, s, w, b: e * s * w + b)
+    ins = [(x, dims), (scale, outer)]
+    if role:
+        ins.append((scope.weight(role), "d"))
+    if norm.bias:
+        ins.append((scope.weight(f"{role}_bias"), "d"))
+
+    def element(e: Value, s: Value, w: Value | None = None, b: Value | None = None) -> Value:
+        y = e * s if w is None else e * s * w
+        return y if b is None else y + b
+
+    return elementwise(body, hint, ins, (empty(body, shape, rows), dims), element)
 
 
 def _sum(scope: Scope, hint: str, x: Value, dims: str, term: Callable[[Value], Value]) -> Value:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from moec.hf.spec import Rope
-from moec.mlir.ops import cut, elementwise, empty, index_at, loop, paste, size
+from moec.mlir.ops import cut, elementwise, empty, index_at, loop, paste, size, write
 from moec.mlir.text import Body, Shaped, Value, float_literal
 
 
@@ -63,10 +63,9 @@ def rotate(body: Body, x: Value, cos: Value, sin: Value, rows: Value, interleave
     ins = [(low, "nhd"), (high, "nhd"), (cos, "nd"), (sin, "nd")]
     formulas = {0: lambda low, high, c, s: low * c - high * s, half: lambda low, high, c, s: high * c + low * s}
     for at, formula in formulas.items():
-        part = cut(body, "part", result, [0, 0, at], sizes)
-        part = elementwise(body, "rotated", ins, (part, "nhd"), formula)
-        result = paste(body, "roped", part, result, [0, 0, at], sizes)
+        result = write(body, "rotated", ins, (result, "nhd"), [0, 0, at], sizes, formula)
     if channels > 2 * half:
-        place = [0, 0, 2 * half], [rows, heads, channels - 2 * half]
-        result = paste(body, "roped", cut(body, "kept", x, *place), result, *place)
+        starts, sizes = [0, 0, 2 * half], [rows, heads, channels - 2 * half]
+        kept = (cut(body, "kept", x, starts, sizes), "nhd")
+        result = write(body, "rotated", [kept], (result, "nhd"), starts, sizes)
     return result

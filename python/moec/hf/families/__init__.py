@@ -14,6 +14,7 @@ from pathlib import Path
 
 from moec.hf.config import Config
 from moec.hf.generation import read_ends
+from moec.hf.refused import REFUSED
 from moec.hf.spec import Spec
 
 FAMILIES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
@@ -37,6 +38,8 @@ def read_spec(folder: Path) -> Spec:
     """
     config = Config.load(folder / "config.json")
     family = config.word("model_type")
+    if family in REFUSED:
+        config.refuse("model_type", f"a family without {REFUSED[family]}")
     if family not in FAMILIES:
         config.refuse("model_type", "one of " + ", ".join(FAMILIES))
     spec = importlib.import_module(f"{__name__}.{family}").spec(config)

@@ -12,7 +12,7 @@ from moec.hf.readers import (
     read_sparse,
     read_windows,
 )
-from moec.hf.spec import Layer, Router, Spec
+from moec.hf.spec import POST, PRE, Layer, Router, Spec
 
 
 def spec(config: Config) -> Spec:
@@ -32,5 +32,5 @@ def spec(config: Config) -> Spec:
         "correction": LAYER + "mlp.expert_bias",
     }
     scale = config.integer("hidden_size") ** 0.5 if config.flag("mup_enabled", False) else 1.0
-    layers = [Layer(a, ffn, "sandwich") for a, ffn in zip(attentions, networks)]
+    layers = [Layer(a, ffn, PRE + POST) for a, ffn in zip(attentions, networks)]
     return decoder(config, layers, names=names, eps=1e-5, embedding_scale=scale)

@@ -30,7 +30,7 @@ def spec(config: Config) -> Spec:
     networks = {"sparse": read_sparse(config, router, "intermediate_size", shared=shared)}
     if "dense" in types:
         networks["dense"] = Dense(config.integer("prefix_dense_intermediate_size"))
-    layers = [Layer(a, networks[type], parallel=True) for a, type in zip(attentions, types)]
+    layers = [Layer(a, networks[type], ("attn_norm",), parallel=True) for a, type in zip(attentions, types)]
     eps, centered = config.number("rms_norm_eps", None), config.number("layer_norm_eps", 1e-5)
     norm = Norm(eps) if eps else Norm(centered, center=True)
     return decoder(config, layers, norm, tied=True, logit_scale=config.number("logit_scale", 0.0625))

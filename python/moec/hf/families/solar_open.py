@@ -15,7 +15,7 @@ from moec.hf.spec import Layer, Spec
 
 
 def spec(config: Config) -> Spec:
-    attention = read_attention(config, 1e6, config.integer("head_dim", 128), 1.0, biases=read_biases(config, "qkv"))
+    attention = read_attention(config, 1e6, config.integer("head_dim", 128), biases=read_biases(config, "qkv"))
     router, shared = read_correcting_router(config), read_shared(config, default=1)
     ffn = read_sparse(config, router, experts=["n_routed_experts"], shared=shared)
     return decoder(config, [Layer(attention, ffn) for _ in depths(config)], eps=1e-5)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The table of the families of models, from their pages and from the configurations that they are tested with."""
+
+import ast
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "python"), str(ROOT / "test/Python")]
+
+from tiny import ALL, CONFIGS, write_config  # noqa: E402
+
+from moec.hf import families  # noqa: E402
+from moec.hf.refused import REFUSED  # noqa: E402
+from moec.hf.spec import Latent, Sparse, Spec  # noqa: E402
+
+INTRODUCTION = """# Families of models
+
+`moec compile` takes checkpoints of these families of transformers 5.18. Each is compared with the class that defines
+it, on two small random models: one with as few switches of its config.json as possible, and one with the others
+changed. Logits are at most 16 times as far from those of the model in float64 as transformers in float32 is, on weights
+for which every correct program chooses the same experts; greedy tokens are equal. *All promises* adds ragged batches in
+stale caches, chunked prompts, batch invariance, threads, bf16 and single blocks, for which no family has its own code.
+"""
+
+
+def table() -> str:
+    """The whole page."""
+    rows = [_row(family) for family in families.FAMILIES]
+    refused = [f"| `{family}` | {reason} |" for family, reason in sorted(REFUSED.items())]
+    notes = [f"- `{family}`: {note}" for family in families.FAMILIES if (note := _docstring(family)[1])]
+    return "\n".join(
+        [
+            INTRODUCTION,
+            "| model_type | model | attention | experts | verified |",
+            "|---|---|---|---|---|",
+            *rows,
+            "\nWhere the class of transformers differs from what a model's authors published:\n",
+            *notes,
+            "\nThese have experts too, and are refused with an error that says why:\n",
+            "| model_type | what it has |",
+            "|---|---|",
+            *refused,
+            "",
+        ]
+    )
+
+
+def _row(family: str) -> str:
+    specs = _specs(family)
+    verified = "all promises" if family in CONFIGS else "logits, tokens" if family in ALL else "nothing"
+    cells = [f"`{family}`", _docstring(family)[0], _attention(specs), _experts(specs), verified]
+    return f"| {' | '.join(cells)} |"
+
+
+def _docstring(family: str) -> tuple[str, str]:
+    """First line without its period, and the rest as one line."""
+    text = ast.get_docstring(ast.parse((ROOT / f"python/moec/hf/families/{family}.py").read_text()))
+    first, _, rest = text.partition("\n\n")
+    return first.replace("\n", " ").removesuffix("."), " ".join(rest.split())
+
+
+def _specs(family: str) -> list[Spec]:
+    """What the two small models compute."""
+    plain, changes = ALL.get(family, ({}, {}))
+    with tempfile.TemporaryDirectory() as folder:
+        return [families.read_spec(write_config(Path(folder), config)) for config in (plain, plain | changes) if plain]
+
+
+def _attention(specs: list[Spec]) -> str:
+    found = [layer.attention for spec in specs for layer in spec.layers]
+    if any(isinstance(attention, Latent) for attention in found):
+        return ", ".join(["latent", *_flags({"interleaved rope": any(a.rope.interleaved for a in found)})])
+    ropes = [(attention, attention.rope) for attention in found if attention.rope]
+    return ", ".join(
+        [
+            "grouped-query",
+            *_flags(
+                {
+                    "biases": any(a.biases for a in found),
+                    "norms of heads": any(a.qk_norm == "head" for a in found),
+                    "norms of projections": any(a.qk_norm == "projection" for a in found),
+                    "after rope": any(a.norm_after_rope for a in found),
+                    "clipped": any(a.clip for a in found),
+                    "windows": any(a.window for a in found),
+                    "chunks": any(a.chunk for a in found),
+                    "sinks": any(a.sinks for a in found),
+                    "narrow values": any(a.v_dim for a in found),
+                    "gate": any(a.gate for a in found),
+                    "partial rope": any(rope.dim < a.head_dim for a, rope in ropes),
+                    "interleaved rope": any(rope.interleaved for _, rope in ropes),
+                    "layers without rope": len(ropes) < len(found),
+                    "rope by type of layer": any(len(spec.ropes) > 1 for spec in specs),
+                }
+            ),
+        ]
+    )
+
+
+def _experts(specs: list[Spec]) -> str:
+    found = [layer.ffn for spec in specs for layer in spec.layers]
+    sparse = [ffn for ffn in found if isinstance(ffn, Sparse)]
+    routers = [ffn.router for ffn in sparse]
+    shared = [ffn.shared for ffn in sparse if ffn.shared]
+    return ", ".join(
+        [
+            " or ".join(sorted({"sparse mixer" if r.sparsemixer else r.score for r in routers})),
+            *_flags(
+                {
+                    "of logits": any(r.select_logits for r in routers),
+                    "correction": any(r.correction for r in routers),
+                    "groups": any(r.groups for r in routers),
+                    "soft cap": any(r.softcap for r in routers),
+                    "divided by sum": any(r.norm for r in routers),
+                    "scaled": any(r.scale != 1 for r in routers),
+                    "gated shared expert": any(s.gated for s in shared),
+                    "shared expert": any(not s.gated for s in shared),
+                    "dense layers": len(sparse) < len(found),
+                }
+            ),
+        ]
+    )
+
+
+def _flags(flags: dict[str, bool]) -> list[str]:
+    return [name for name, flag in flags.items() if flag]
