@@ -53,7 +53,7 @@ class Router:
         scores = logits if self.fn == "after" else module.score(logits, self.fn)
         groups = self.groups
         if groups and module is ops:
-            groups = ops.Groups(*groups[:3], "zero" if groups[3] == 0 else "neg_inf")
+            groups = ops.Groups(*groups)
         bias = bias if self.biased else None
         indices = module.select(scores, self.k, bias=bias, groups=groups, **self.bounds)
         indices = (ops if module is ops else np).where(mask[:, None] > 0, indices, -1)
