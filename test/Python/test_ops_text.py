@@ -299,11 +299,15 @@ REFUSED = {
         lambda rows, offsets, **_: ops.experts(
             rows, offsets, [8, 8], [lambda rows, e: rows, lambda rows, e: rows[:, 1:]]
         ),
-        "experts: segment 1: expected f32 [rows of segment 1, 96], got f32 [rows of segment 1, 95]",
+        "experts: segment 1: expected f32 [rows of %ys in segment 1, 96], got f32 [rows of %ys in segment 1, 95]",
     ),
     "offsets": (
         lambda rows, bias, counts, **_: ops.group_add(rows, bias, counts),
         "group_add: offsets: expected i32 [17], got i32 [16]",
+    ),
+    "situ": (
+        lambda rows, **_: ops.glu(rows, rows, "situ", alpha=2.0),
+        "glu: alpha, beta: expected both for situ, got 2.0, None",
     ),
     "glu": (
         lambda rows, **_: ops.glu(rows, rows, post=True),

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from moec.mlir.text import float_literal, names
-from moec.ops.operation import Operation
+from moec.ops.operation import Operation, numbers
 from moec.ops.scope import current, times, type_of
 from moec.ops.tensor import Operand, Tensor
 
@@ -131,7 +131,7 @@ def select(
         op.check(groups.fill in _FILLS, "groups: fill", "-inf or 0", groups.fill)
         op.check(k <= groups.keep * size, "k", f"at most the {groups.keep * size} experts of the kept groups", k)
         clauses += f" groups {groups}"
-    clauses += _numbers(above=above, until=until)
+    clauses += numbers(above=above, until=until)
     return op.result("idx", (op["T"], k), "i32", f"{key.value} top {k}{clauses}", key)
 
 
@@ -167,7 +167,7 @@ def weigh(
     op.check(norm in (None, "sum", "l2"), "norm", "sum or l2", norm)
     op.check(norm is not None or plus is at_least is None, "norm", "sum or l2 beside plus and at_least", norm)
     op.check(None in (plus, at_least), "plus", "none beside at_least", plus)
-    clauses = f" norm {norm}" * (norm is not None) + _numbers(plus=plus, at_least=at_least, scale=scale)
+    clauses = f" norm {norm}" * (norm is not None) + numbers(plus=plus, at_least=at_least, scale=scale)
     text = f"{scores.value} at {indices.value}{clauses}"
     return op.result("weights", indices.shape, "f32", text, scores, indices)
 
@@ -293,8 +293,3 @@ def combine(ys: Operand, row: Operand, weights: Operand) -> Tensor:
     weights = op.operand("weights", weights, "f32", "T", "k")
     text = f"{ys.value}, {row.value}, {weights.value}"
     return op.result("y", (op["T"], op["H"]), "f32", text, ys, row, weights)
-
-
-def _numbers(**clauses: float | None) -> str:
-    """Clauses with a number each, where it is given."""
-    return "".join(f" {word} {float_literal(number)}" for word, number in clauses.items() if number is not None)
