@@ -280,6 +280,33 @@ def mixture(x):
     return mixed(ops, x, ops.linear(x, ROUTER))
 
 
+INNER = PROGRAM.weight("inner", random(8, 7, 4, 36) / 6)
+LEAVES = PROGRAM.weight("leaves", random(9, 7, 4, 36, 36) / 6, "bf16")
+
+
+def level(module, x, router, experts, body):
+    """Each token's two best experts of one level of a hierarchy."""
+    logits = module.grouped_matmul(x, router)
+    indices = module.select(logits, 2)
+    row, perm, offsets = module.assign(indices, experts)
+    ys = module.experts(module.dispatch(x, perm, 2), offsets, [experts], [body])
+    return module.combine(ys, row, module.score(module.weigh(logits, indices)))
+
+
+def levels(module, x, router, inner, leaves):
+    """Seven mixtures of four experts (arXiv:1701.06538, appendix B)."""
+
+    def mixture(rows, e):
+        return level(module, rows, inner[e], 4, lambda rows, j: module.grouped_matmul(rows, leaves[e, j]))
+
+    return level(module, x, router, 7, mixture)
+
+
+@case(lambda x: levels(reference, x, ROUTER.array, INNER.array, LEAVES.array), x=ops.f32("T", 36))
+def hierarchy(x):
+    return levels(ops, x, ROUTER, INNER, LEAVES)
+
+
 def soft(module, x, logits, cu):
     slots = module.soft_dispatch(x, module.score(logits, over_tokens=True, cu=cu), cu)
     return module.soft_combine(slots, module.score(logits), cu)

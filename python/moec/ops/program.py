@@ -70,12 +70,15 @@ class Weight(Operand):
         return self.array.shape
 
     def __getitem__(self, key: Any) -> Tensor:
-        return self._load("index", "x", [key]) if isinstance(key, Index) else super().__getitem__(key)
+        keys = key if isinstance(key, tuple) else (key,)
+        if all(isinstance(item, Index) for item in keys):
+            return self._load("index", "x", keys)
+        return super().__getitem__(key)
 
     def here(self, op: str, role: str) -> Tensor:
-        return self._load(op, role, [])
+        return self._load(op, role, ())
 
-    def _load(self, op: str, role: str, indices: list[Index]) -> Tensor:
+    def _load(self, op: str, role: str, indices: tuple[Index, ...]) -> Tensor:
         scope, shape = current(), self.shape[len(indices) :]
         if scope.body is not self._program._body:
             raise Error(f"{op}: {role}: expected a weight of this program, got another's")
