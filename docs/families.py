@@ -10,8 +10,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "test/Python")]
 
 from tiny import ALL, CONFIGS, write_config  # noqa: E402
+from tiny_encdec import ENCODERS  # noqa: E402
 
 from moec.hf import families  # noqa: E402
+from moec.hf.encdec import Buckets, EncoderDecoder  # noqa: E402
 from moec.hf.refused import REFUSED  # noqa: E402
 from moec.hf.spec import Latent, Sparse, Spec  # noqa: E402
 
@@ -29,7 +31,7 @@ def table() -> str:
     """The whole page."""
     rows = [_row(family) for family in families.FAMILIES]
     refused = [f"| `{family}` | {reason} |" for family, reason in sorted(REFUSED.items())]
-    notes = [f"- `{family}`: {note}" for family in families.FAMILIES if (note := _docstring(family)[1])]
+    notes = [f"- `{_model_type(family)}`: {note}" for family in families.FAMILIES if (note := _docstring(family)[1])]
     return "\n".join(
         [
             INTRODUCTION,
@@ -49,9 +51,25 @@ def table() -> str:
 
 def _row(family: str) -> str:
     specs = _specs(family)
-    verified = "all promises" if family in CONFIGS else "logits, tokens" if family in ALL else "nothing"
-    cells = [f"`{family}`", _docstring(family)[0], _attention(specs), _experts(specs), verified]
-    return f"| {' | '.join(cells)} |"
+    if family in ENCODERS:
+        parts, verified = _encoder(specs[0]), "logits, tokens"
+    else:
+        parts = [_attention(specs), _experts(specs)]
+        verified = "all promises" if family in CONFIGS else "logits, tokens" if family in ALL else "nothing"
+    return f"| {' | '.join([f'`{_model_type(family)}`', _docstring(family)[0], *parts, verified])} |"
+
+
+def _model_type(family: str) -> str:
+    """As config.json has it."""
+    return (ALL | ENCODERS).get(family, ({"model_type": family},))[0]["model_type"]
+
+
+def _encoder(spec: EncoderDecoder) -> list[str]:
+    """Attention and experts of an encoder-decoder."""
+    places = "biases of distance" if isinstance(spec.positions, Buckets) else "waves"
+    routing = spec.routing
+    flags = {"divided by sum": routing.norm, "scaled": routing.scale != 1, "capacity": routing.capacity}
+    return [f"encoder and decoder, {places}", ", ".join(["softmax", *_flags(flags)])]
 
 
 def _docstring(family: str) -> tuple[str, str]:
@@ -61,9 +79,9 @@ def _docstring(family: str) -> tuple[str, str]:
     return first.replace("\n", " ").removesuffix("."), " ".join(rest.split())
 
 
-def _specs(family: str) -> list[Spec]:
+def _specs(family: str) -> list[Spec | EncoderDecoder]:
     """What the two small models compute."""
-    plain, changes = ALL.get(family, ({}, {}))
+    plain, changes = (ALL | ENCODERS).get(family, ({}, {}))
     with tempfile.TemporaryDirectory() as folder:
         return [families.read_spec(write_config(Path(folder), config)) for config in (plain, plain | changes) if plain]
 

@@ -93,7 +93,7 @@ SWITCHED = {
 """For each of them, what the other switches change."""
 
 ALL = {**{family: (CONFIGS[family], SWITCHED[family]) for family in CONFIGS}, **FAMILIES}
-"""Both for each family."""
+"""Both for each family of decoders."""
 
 
 def write_config(folder: Path, config: dict) -> Path:

@@ -7,7 +7,6 @@ _ALIEN = {
     "experts of queries": "jetmoe",
     "experts beside two layers": "longcat_flash",
     "convolutions over time": "inkling_text lfm2_moe zaya",
-    "an encoder": "nllb-moe switch_transformers",
     "images or sound": (
         "aria deepseek_ocr2 diffusion_gemma ernie4_5_vl_moe gemma4 glm4v_moe glm5_next inkling_mm_model llama4 "
         "minimax_m3_vl qwen3_5_moe qwen3_omni_moe qwen3_vl_moe qwen4_exp step3p7 vitpose_backbone"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """One page for each family of models: which keys of config.json it reads, what they switch, and its tensors' names.
 
-A page is a module named after the family's ``model_type``, with a function ``spec`` from its config.json to what the
-model computes. Defaults are those of the family's configuration class in transformers 5.18.
+A page is a module named after the family's ``model_type``, hyphens as underscores, with a function ``spec`` from its
+config.json to what the model computes. Defaults are those of the family's configuration class in transformers 5.18.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def read_spec(folder: Path) -> Spec:
     family = config.word("model_type")
     if family in REFUSED:
         config.refuse("model_type", f"a family without {REFUSED[family]}")
-    if family not in FAMILIES:
+    page = family.replace("-", "_")
+    if page not in FAMILIES:
         config.refuse("model_type", "one of " + ", ".join(FAMILIES))
-    spec = importlib.import_module(f"{__name__}.{family}").spec(config)
+    spec = importlib.import_module(f"{__name__}.{page}").spec(config)
     bos, eos = read_ends(folder, config)
     config.ignore(*_IGNORED)
     config.finish()
