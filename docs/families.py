@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "test/Python")]
 
-from tiny import ALL, CONFIGS, write_config  # noqa: E402
+from tiny import ALL, CONFIGS, ENCODERS, write_config  # noqa: E402
 
 from moec.hf import families  # noqa: E402
 from moec.hf.refused import REFUSED  # noqa: E402
@@ -54,6 +54,9 @@ def table() -> str:
 
 
 def _row(family: str) -> str:
+    if family in ENCODERS:
+        name = _docstring(family)[0]
+        return f"| `{family}` | {name} | encoder and decoder, biases of distance | softmax, capacity | logits, tokens |"
     specs = _specs(family)
     verified = "all promises" if family in CONFIGS else "logits, tokens" if family in ALL else "nothing"
     cells = [f"`{family}`", _docstring(family)[0], _attention(specs), _experts(specs), verified]

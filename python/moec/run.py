@@ -156,7 +156,7 @@ class Model:
         """
         if self._state is None:
             raise Error("encode: expected reserve to be called first")
-        self._invoke("encode", [tokens, cu, slot])
+        self._run("encode", self._inputs("encode", [tokens, cu, slot]))
 
     def logits(self, input_ids: np.ndarray) -> np.ndarray:
         """Logits of every token of a batch of texts of one length. The caches are overwritten.

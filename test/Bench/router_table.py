@@ -27,12 +27,12 @@ CHECKED = (1, 17, 64)
 NOTE = "<!-- Written by test/Bench/router_table.py. -->\n"
 TEXT = """# Routers and expert bodies
 
-Each row is a program of [test/Programs/routers.py](../test/Programs/routers.py), with the operations of the
+Each row is a program of [test/Programs/routers](../test/Programs/routers), with the operations of the
 [dialect](dialect.md) that it maps to, elementwise arithmetic and `load_parameter` left out. The error is the largest
 against the oracle in float64, relative to the largest expected element or 1, over {checked} tokens.
 Tokens per second are the median of calls on {tokens} tokens with hidden size {speed.hidden}, intermediate size
 {speed.intermediate}, {speed.experts} experts, f32, {threads} threads of {cpu}: what is not fused yet shows.
-`python test/Programs/routers.py DIR` writes each program as MLIR.
+`python test/Programs/routers DIR` writes each program as MLIR.
 
 | architecture | source | operations | oracle | error | tokens/s |
 |---|---|---|---|---|---|

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The routers of test/Programs/routers.py, compiled and called."""
+"""The routers of test/Programs/routers, compiled and called."""
 
 from __future__ import annotations
 

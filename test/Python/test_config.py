@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tiny import ALL, CONFIGS, write_config
+from tiny import ALL, CONFIGS, ENCODERS, write_config
 
 from moec import Error
 from moec.hf.families import ACCEPTED, FAMILIES, read_spec
@@ -67,7 +67,7 @@ def test_published(tmp_path, family):
 def test_as_transformers_writes_it(tmp_path, family):
     """What transformers 5 writes, with defaults spelt out and other names, means the same."""
     transformers = pytest.importorskip("transformers")
-    plain, changes = ALL[family]
+    plain, changes = (ALL | ENCODERS)[family]
     config = plain | changes
     expected = spec_of(tmp_path / "by_hand", config)
     transformers.AutoConfig.for_model(**config).save_pretrained(tmp_path / "saved")

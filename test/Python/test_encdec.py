@@ -7,43 +7,14 @@ import subprocess
 
 import numpy as np
 import pytest
-from tiny import write_config
+from tiny import ENCODERS, write_config
 
 import moec
 from moec.hf.encdec import buckets
 from moec.hf.families import read_spec
 from moec.native import find_tool
 
-CONFIG = {
-    "model_type": "switch_transformers",
-    "d_ff": 23,
-    "d_kv": 10,
-    "d_model": 36,
-    "decoder_start_token_id": 0,
-    "eos_token_id": 1,
-    "expert_capacity": 64,
-    "num_decoder_layers": 3,
-    "num_experts": 5,
-    "num_heads": 3,
-    "num_layers": 4,
-    "num_sparse_decoder_layers": 1,
-    "num_sparse_encoder_layers": 2,
-    "pad_token_id": 0,
-    "tie_word_embeddings": False,
-    "vocab_size": 131,
-}
-
-SWITCHED = {
-    "expert_capacity": 3,
-    "num_decoder_layers": 2,
-    "num_layers": 2,
-    "num_sparse_encoder_layers": 2,
-    "relative_attention_max_distance": 20,
-    "relative_attention_num_buckets": 8,
-    "tie_word_embeddings": True,
-}
-"""What the other switches change: experts that are full, layers of one kind, few buckets, one embedding. This model's
-weights are bf16."""
+CONFIG, SWITCHED = ENCODERS["switch_transformers"]
 
 SOURCES = [[5, 17, 3, 88, 41, 9, 60], [7, 7, 23], list(range(10, 55)), [130]]
 TEXTS = [[0, 11, 3, 5], [0], [0, *range(30, 60)], [0, 4, 2]]

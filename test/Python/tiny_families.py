@@ -46,6 +46,7 @@ _LONG = {
 }
 _LATENT = {"q_lora_rank": None, "kv_lora_rank": 18, "qk_nope_head_dim": 10, "qk_rope_head_dim": 6, "v_head_dim": 7}
 _MISTRAL = _YARN | {"llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 16}
+_PROPORTIONAL = {"rope_type": "proportional", "rope_theta": 1e6, "partial_rotary_factor": 0.5, "factor": 1.5}
 _SCALED = _YARN | {"mscale": 0.7, "mscale_all_dim": 1.3}
 
 FAMILIES = {
@@ -125,6 +126,14 @@ FAMILIES = {
     "flex_olmo": (
         _tiny("flex_olmo", "moe_intermediate_size"),
         {"attention_bias": True, "norm_topk_prob": True, "rope_parameters": _YARN, "tie_word_embeddings": True},
+    ),
+    "gemma4_text": (
+        _tiny("gemma4_text", "hidden_act num_experts_per_tok", enable_moe_block=True, hidden_size_per_layer_input=0)
+        | {"global_head_dim": 12, "head_dim": 8, "layer_types": _TYPES[:2] * 2, "num_hidden_layers": 4}
+        | {"sliding_window": 5, "top_k_experts": 3},
+        {"attention_bias": True, "attention_k_eq_v": True, "final_logit_softcapping": 2.0, "layer_types": None}
+        | {"num_global_key_value_heads": 2, "tie_word_embeddings": False}
+        | {"rope_parameters": {"full_attention": _PROPORTIONAL, "sliding_attention": _LINEAR}},
     ),
     "glm4_moe": (
         _tiny("glm4_moe", _EXPERTS, **_ROUTED, head_dim=16),

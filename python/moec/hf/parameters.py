@@ -73,7 +73,8 @@ def _layer_shapes(spec: Spec, layer: Layer) -> dict[str, Shape]:
     norms = [shape for role in layer.norms for shape in _norm_shapes(spec, role).items()]
     latent = isinstance(layer.attention, Latent)
     attention = (_latent_shapes if latent else _attention_shapes)(spec.hidden, layer.attention)
-    return dict(norms) | attention | _ffn_shapes(spec, layer.ffn)
+    scale = {"scale": (1,)} if layer.scaled else {}
+    return dict(norms) | scale | attention | _ffn_shapes(spec, layer.ffn)
 
 
 def _stacked_shapes(spec: Spec, layer: Layer) -> list[tuple[int, dict[str, Shape]]]:
@@ -95,7 +96,9 @@ def _attention_shapes(hidden: int, attention: Attention) -> dict[str, Shape]:
         for heads in (attention.heads, attention.kv_heads)
     )
     shapes: dict[str, Shape] = {"q": (q, hidden), "k": (k, hidden), "v": (v, hidden), "o": (hidden, o)}
-    shapes |= {f"{role}_bias": shapes[role][:1] for role in attention.biases}
+    if attention.v_of_k:
+        del shapes["v"]
+    shapes |= {f"{role}_bias": shapes[role][:1] for role in attention.biases if role in shapes}
     if attention.qk_norm == "projection":
         shapes |= {"q_norm": (q,), "k_norm": (k,)}
     elif attention.qk_norm == "head":
@@ -130,10 +133,17 @@ def _ffn_shapes(spec: Spec, ffn: Network) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {"router": (ffn.experts, spec.hidden)}
     if ffn.router.bias:
         shapes["router_bias"] = (ffn.experts,)
+    if ffn.router.scaled_input:
+        shapes["router_scale"] = (spec.hidden,)
+    if ffn.router.expert_scale:
+        shapes["expert_scale"] = (ffn.experts,)
     if ffn.router.correction:
         shapes["correction"] = (1, ffn.experts) if ffn.router.correction_row else (ffn.experts,)
     if ffn.shared:
         shapes |= _dense_shapes(spec.hidden, ffn.shared.network, "shared")
+        if ffn.shared.apart:
+            for role in ("expert_norm", "expert_post_norm", "shared_post_norm"):
+                shapes |= _norm_shapes(spec, role)
         if ffn.shared.gated:
             shapes["shared_router"] = (1, spec.hidden)
     return shapes

@@ -10,7 +10,7 @@ from typing import Any
 from moec.hf.config import Config
 from moec.hf.names import DECODER, LAYER, block_names
 from moec.hf.rope import read_rope, read_ropes, read_yarn_magnitude
-from moec.hf.spec import Attention, Dense, Groups, Latent, Layer, Network, Norm, Router, Shared, Sparse, Spec
+from moec.hf.spec import Attention, Dense, Glu, Groups, Latent, Layer, Network, Norm, Router, Shared, Sparse, Spec
 from moec.hf.weights import Fused
 
 
@@ -125,6 +125,7 @@ def read_sparse(
     experts: Iterable[str] = ("num_local_experts", "num_experts"),
     top_k: str = "num_experts_per_tok",
     shared: Shared | None = None,
+    glu: Glu = Glu(),
 ) -> Sparse:
     """Experts of one size, under the names of keys that a family has for them."""
     count, chosen = read_count(config, *experts), config.integer(top_k)
@@ -134,7 +135,7 @@ def read_sparse(
         config.refuse(top_k, f"at most the number of experts ({limit})")
     if groups and (count % groups.count or groups.by > count // groups.count):
         config.refuse("n_group", f"groups of equal size, of at least {groups.by} of the {count} experts")
-    return Sparse(config.integer(intermediate), count, chosen, router, shared=shared)
+    return Sparse(config.integer(intermediate), count, chosen, router, glu, shared)
 
 
 def read_correcting_router(

@@ -6,9 +6,8 @@ from __future__ import annotations
 _ALIEN = {
     "experts of queries": "jetmoe",
     "experts beside two layers": "longcat_flash",
-    "experts beside a network with norms of its own": "gemma4_text",
     "convolutions over time": "inkling_text lfm2_moe zaya",
-    "an encoder": "nllb-moe switch_transformers",
+    "an encoder": "nllb-moe",
     "images or sound": (
         "deepseek_ocr2 diffusion_gemma ernie4_5_vl_moe gemma4 glm4v_moe glm5_next inkling_mm_model "
         "minimax_m3_vl qwen3_5_moe qwen3_omni_moe qwen3_vl_moe qwen4_exp step3p7 vitpose_backbone"

@@ -96,13 +96,13 @@ def _read(
     settings: Config, head_dim: int, max_len: int, theta: float, partial: float | None, interleaved: bool
 ) -> Rope:
     settings.ignore("rope_theta")  # its base is given
-    fraction = 1.0 if partial is None else settings.number("partial_rotary_factor", partial)
     key = "rope_type" if settings.word("rope_type", None) else "type"
     kind = settings.word(key, "default")
     settings.only("type", kind)
     if kind not in _SCALINGS:
         settings.refuse(key, "one of " + ", ".join(_SCALINGS))
-    dim = int(head_dim * fraction)
+    whole = partial is None or kind == "proportional"
+    dim = int(head_dim * (1.0 if whole else settings.number("partial_rotary_factor", partial)))
     if dim % 2 or not 0 < dim <= head_dim:
         settings.refuse("partial_rotary_factor", f"an even number of rotated channels ({dim} of {head_dim})")
     exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
@@ -192,6 +192,13 @@ def _dynamic(settings: Config, wavelengths: np.ndarray, theta: float, max_len: i
     return 1 / (base ** exponents.astype(np.float64)).astype(np.float32), 1.0
 
 
+def _proportional(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
+    """Some channels are rotated with the frequencies that they have in a whole head, and the others stand still."""
+    rotated = int(settings.number("partial_rotary_factor", 1.0) * len(wavelengths))
+    inv_freq = 1 / wavelengths / settings.number("factor", 1.0)
+    return np.where(np.arange(len(inv_freq)) < rotated, inv_freq, 0).astype(np.float32), 1.0
+
+
 def _longrope(settings: Config, wavelengths: np.ndarray, theta: float, max_len: int) -> tuple[np.ndarray, float]:
     """LongRoPE (arXiv:2402.13753) for texts up to the original length; longer ones have other frequencies."""
     original = settings.integer("original_max_position_embeddings")
@@ -209,4 +216,5 @@ _SCALINGS = {
     "yarn": _yarn,
     "dynamic": _dynamic,
     "longrope": _longrope,
+    "proportional": _proportional,
 }

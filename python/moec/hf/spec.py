@@ -95,6 +95,10 @@ class Attention:
         Channels per head of values; None is head_dim.
     v_scale : float
         What values are multiplied by.
+    v_norm : bool
+        Whether values of a head pass an RMS norm without weight.
+    v_of_k : bool
+        Whether values are projected as keys are, by the same weights.
     sinks : bool
         Whether each query head has a logit that joins its softmax and has no value.
     gate : str or None
@@ -118,6 +122,8 @@ class Attention:
     softcap: float | None = None
     v_dim: int | None = None
     v_scale: float = 1.0
+    v_norm: bool = False
+    v_of_k: bool = False
     sinks: bool = False
     gate: str | None = None
     gate_per_head: bool = False
@@ -238,6 +244,8 @@ class Router:
         Whether the largest logits are chosen; else the largest scores.
     bias : bool
         Whether the product that makes the logits adds one.
+    scaled_input : bool
+        Whether it reads the residual stream, RMS-normalised, times a vector and hidden**-0.5; else what experts read.
     softcap : float or None
         Bound c on the logits: they become c tanh(logit / c).
     correction : bool
@@ -254,11 +262,14 @@ class Router:
         Added to that sum; lower bound on it.
     scale : float
         What the weights are multiplied by in the end.
+    expert_scale : bool
+        Whether each is also multiplied by a number that its expert has.
     """
 
     score: str = "softmax"
     select_logits: bool = False
     bias: bool = False
+    scaled_input: bool = False
     softcap: float | None = None
     correction: bool = False
     correction_row: bool = False
@@ -268,6 +279,7 @@ class Router:
     plus: float = 0.0
     at_least: float = 0.0
     scale: float = 1.0
+    expert_scale: bool = False
 
 
 @dataclass(frozen=True)
@@ -280,11 +292,14 @@ class Shared:
         Whether its result is multiplied by the sigmoid of one number per token.
     average : bool
         Whether the sum with the experts' result is halved.
+    apart : bool
+        Whether the experts read the residual stream through a norm of their own, and both results pass one.
     """
 
     network: Dense
     gated: bool = False
     average: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -330,6 +345,8 @@ class Layer:
         Whether attention and network read the same input, normalised once; else the network follows the attention.
     residual : float
         What results are multiplied by before they are added to the residual stream.
+    scaled : bool
+        Whether the residual stream is multiplied by a number in the end.
     """
 
     attention: Attention | Latent
@@ -337,6 +354,7 @@ class Layer:
     norms: tuple[str, ...] = PRE
     parallel: bool = False
     residual: float = 1.0
+    scaled: bool = False
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def generic(
     ):
         elements = [body.value("e", value.type.dtype) for value, _ in operands]
         body.line(f"^bb0({', '.join(f'{e}: {e.type}' for e in elements)}):")
-        y = scalar(*map(_extended, elements))
+        y = scalar(*map(extended, elements))
         body.line(f"linalg.yield {y} : {y.type}")
     return result
 
@@ -161,7 +161,7 @@ def gather_rows(body: Body, hint: str, table: Value, indices: Value, rows: Value
         row = body.op("row", "index", f"arith.index_cast {i} : i32 to index")
         d = body.op("d", "index", "linalg.index 1 : index")
         dtype = table.type.dtype
-        return _extended(body.op("e", dtype, f"tensor.extract {table}[{row}, {d}] : {table.type}"))
+        return extended(body.op("e", dtype, f"tensor.extract {table}[{row}, {d}] : {table.type}"))
 
     init = empty(body, (None, table.type.shape[1]), rows)
     return elementwise(body, hint, [(indices, "n")], (init, "nd"), element)
@@ -178,7 +178,8 @@ def _slice(starts: Sequence[Place], sizes: Sequence[Place], step: int = 1) -> st
     return " ".join(f"[{', '.join(map(str, numbers))}]" for numbers in (starts, sizes, strides))
 
 
-def _extended(element: Value) -> Value:
+def extended(element: Value) -> Value:
+    """A scalar in bf16 as f32."""
     if element.type != "bf16":
         return element
     return element.body.op("e", "f32", f"arith.extf {element} : bf16 to f32")

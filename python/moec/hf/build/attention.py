@@ -84,7 +84,7 @@ def _settings(attention: Attention) -> str:
 
 
 def _project(scope: Scope, x: Value, role: str, attention: Attention, sequences: Sequences, eps: float) -> Value:
-    """Query, key or value of each row, [N, heads, head_dim]; values are neither normalised nor rotated."""
+    """Query, key or value of each row, [N, heads, head_dim]."""
     body, rows = scope.body, scope.rows
     heads = attention.heads if role == "q" else attention.kv_heads
     span = attention.qk_norm if role != "v" else None
@@ -93,14 +93,14 @@ def _project(scope: Scope, x: Value, role: str, attention: Attention, sequences:
     def norm(y: Value) -> Value:
         return normalize(scope, f"{role}_norm", y, weight, Norm(eps))
 
-    y = scope.linear(role, x, role)
+    y = scope.linear(role, x, "k" if role == "v" and attention.v_of_k else role)
     if span == "projection":
         y = norm(y)
     if attention.clip:
         y = _clip(scope, y, attention.clip)
     y = split_heads(body, y, heads, rows)
     if role == "v":
-        return _scaled_values(scope, y, attention)
+        return _values(scope, y, attention, eps)
     by_head = span in ("head", "plain head")
     if by_head and not attention.norm_after_rope:
         y = norm(y)
@@ -113,9 +113,11 @@ def _project(scope: Scope, x: Value, role: str, attention: Attention, sequences:
     return y
 
 
-def _scaled_values(scope: Scope, v: Value, attention: Attention) -> Value:
-    """Values times their factor, and with zeros where keys have more channels."""
+def _values(scope: Scope, v: Value, attention: Attention, eps: float) -> Value:
+    """Values normalised, times their factor, and with zeros where keys have more channels."""
     body, (_, heads, channels) = scope.body, v.type.shape
+    if attention.v_norm:
+        v = normalize(scope, "v_norm", v, None, Norm(eps))
     if attention.v_scale != 1:
         out, factor = (empty(body, v.type.shape, scope.rows), "nhd"), body.constant(attention.v_scale, "f32", "v_scale")
         v = elementwise(body, "scaled", [(v, "nhd")], out, lambda e: e * factor)

@@ -42,7 +42,7 @@ def block(spec: Spec, parameters: list[Parameter], name: str) -> str:
     dims = ("T", spec.hidden)
     body = Body([Argument("x", Shaped((None, spec.hidden)), dims)])
     x = body.arguments["x"]
-    y = network(Scope(body, size(body, x, "n"), weights), x, layer.ffn)
+    y = network(Scope(body, size(body, x, "n"), weights), x, layer.ffn, x, spec.norm)
     return module_text(spec, list(weights.values()), [body.function("block", [(Argument("y", y.type, dims), y)])])
 
 

@@ -19,7 +19,7 @@ from moec.hf.build.scope import Scope
 from moec.hf.parameters import kind_names, of_kind
 from moec.hf.spec import Latent, Layer, Spec
 from moec.hf.weights import Parameter
-from moec.mlir.ops import add_to, each, gather_rows, loop, size
+from moec.mlir.ops import add_to, each, extended, gather_rows, generic, loop, size
 from moec.mlir.scalar import softcap
 from moec.mlir.text import Argument, Body, Shaped, Value, names, types
 
@@ -60,8 +60,13 @@ def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> 
     else:
         y = attend(scope, normed, layer.attention, sequences, spec.norm.eps)
     x = add_to(body, "x", x, norm("attn_post_norm", y), layer.residual)
-    y = network(scope, normed if layer.parallel else norm("ffn_norm", x), layer.ffn)
+    y = network(scope, normed if layer.parallel else norm("ffn_norm", x), layer.ffn, x, spec.norm)
     x = add_to(body, "x", x, norm("ffn_post_norm", y), layer.residual)
+    if layer.scaled:
+        factor = scope.weight("scale")
+        text = f"tensor.extract {factor}[{body.index(0)}] : {factor.type}"
+        factor = extended(body.op("factor", factor.type.dtype, text))
+        x = generic(body, "x", "nd", [], (x, "nd"), lambda e: e * factor)
     return body.function(name, [(Argument("x", stream), x)], private=True)
 
 

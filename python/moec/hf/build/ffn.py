@@ -3,20 +3,26 @@
 
 from __future__ import annotations
 
+from moec.hf.build.norm import normalize
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.build.sparsemixer import mix
-from moec.hf.spec import Dense, Glu, Network, Router, Shared, Sparse
-from moec.mlir.ops import each, elementwise, empty, filled, flattened, size
+from moec.hf.spec import Dense, Glu, Network, Norm, Router, Shared, Sparse
+from moec.mlir.ops import each, elementwise, empty, extended, filled, flattened, size
 from moec.mlir.scalar import sigmoid, softcap
 from moec.mlir.text import Body, Shaped, Value, float_literal, types
 
 
-def network(scope: Scope, x: Value, ffn: Network) -> Value:
-    """A layer's network of x [N, hidden]."""
+def network(scope: Scope, x: Value, ffn: Network, stream: Value, norm: Norm) -> Value:
+    """A layer's network of x [N, hidden], which is normalised from the residual stream."""
     if isinstance(ffn, Dense):
         return dense(scope, x, ffn, "dense")
-    y = _sparse(scope, x, ffn)
-    return _beside(scope, x, y, ffn.shared) if ffn.shared else y
+    apart = ffn.shared and ffn.shared.apart
+    rows = normalize(scope, "expert_normed", stream, "expert_norm", norm) if apart else x
+    guide = _router_input(scope, stream, norm) if ffn.router.scaled_input else rows
+    y = _sparse(scope, rows, guide, ffn)
+    if apart:
+        y = normalize(scope, "expert_post_normed", y, "expert_post_norm", norm)
+    return _beside(scope, x, y, ffn.shared, norm) if ffn.shared else y
 
 
 def dense(scope: Scope, x: Value, ffn: Dense, prefix: str) -> Value:
@@ -25,10 +31,20 @@ def dense(scope: Scope, x: Value, ffn: Dense, prefix: str) -> Value:
     return scope.linear("ffn", _glu(scope.body, gate, up, ffn.glu), f"{prefix}_down")
 
 
-def _beside(scope: Scope, x: Value, routed: Value, shared: Shared) -> Value:
+def _router_input(scope: Scope, stream: Value, norm: Norm) -> Value:
+    """The residual stream, normalised and scaled."""
+    body, shape = scope.body, stream.type.shape
+    factor = body.constant(shape[1] ** -0.5, "f32", "router_factor")
+    ins = [(normalize(scope, "router_normed", stream, None, norm), "nd"), (scope.weight("router_scale"), "d")]
+    return elementwise(body, "guide", ins, (empty(body, shape, scope.rows), "nd"), lambda e, s: e * s * factor)
+
+
+def _beside(scope: Scope, x: Value, routed: Value, shared: Shared, norm: Norm) -> Value:
     """What the experts say plus what a network says that all tokens visit."""
     body, rows = scope.body, scope.rows
     y = dense(scope, x, shared.network, "shared")
+    if shared.apart:
+        y = normalize(scope, "shared_post_normed", y, "shared_post_norm", norm)
     ins = [(routed, "nd"), (y, "nd")]
     if shared.gated:
         logit = scope.linear("shared_logits", x, "shared_router")
@@ -41,10 +57,10 @@ def _beside(scope: Scope, x: Value, routed: Value, shared: Shared) -> Value:
     return elementwise(body, "ffn", ins, (empty(body, y.type.shape, rows), "nd"), element)
 
 
-def _sparse(scope: Scope, x: Value, ffn: Sparse) -> Value:
-    """Route each token to its top k experts, run them on the rows sorted by expert, and add up their results."""
+def _sparse(scope: Scope, x: Value, guide: Value, ffn: Sparse) -> Value:
+    """Route each token to its top k experts, run them on the rows of x sorted by expert, and add up their results."""
     body = scope.body
-    indices, weights = _route(scope, x, ffn)
+    indices, weights = _route(scope, guide, ffn)
     row = body.value("row", indices.type)
     perm, offsets = body.value("perm", Shaped((None,), "i32")), body.value("offsets", Shaped((ffn.experts + 1,), "i32"))
     body.line(f"{row}, {perm}, {offsets} = moe.assign {indices} into {ffn.experts} : {indices.type}")
@@ -92,7 +108,21 @@ def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
     scores = body.op("scores", logits.type, f"moe.score {router.score} {logits} : {logits.type}")
     indices = _select(scope, logits if router.select_logits else scores, ffn)
     text = f"moe.weigh {scores} at {indices}{_weigh_clauses(router)} : {types([scores, indices])}"
-    return indices, body.op("weights", Shaped(indices.type.shape), text)
+    weights = body.op("weights", Shaped(indices.type.shape), text)
+    return indices, _by_expert(scope, indices, weights) if router.expert_scale else weights
+
+
+def _by_expert(scope: Scope, indices: Value, weights: Value) -> Value:
+    """Weights times the numbers of their experts."""
+    body, numbers = scope.body, scope.weight("expert_scale")
+
+    def element(index: Value, weight: Value) -> Value:
+        expert = body.op("expert", "index", f"arith.index_cast {index} : i32 to index")
+        number = body.op("number", numbers.type.dtype, f"tensor.extract {numbers}[{expert}] : {numbers.type}")
+        return weight * extended(number)
+
+    ins = [(indices, "nk"), (weights, "nk")]
+    return elementwise(body, "weights", ins, (empty(body, weights.type.shape, scope.rows), "nk"), element)
 
 
 def _select(scope: Scope, key: Value, ffn: Sparse) -> Value:
