@@ -13,7 +13,7 @@ from tiny import ALL, CONFIGS, ENCODERS, write_config  # noqa: E402
 
 from moec.hf import families  # noqa: E402
 from moec.hf.refused import REFUSED  # noqa: E402
-from moec.hf.spec import Latent, Sparse, Spec  # noqa: E402
+from moec.hf.spec import Latent, Spec  # noqa: E402
 from moec.hf.wrapped import WRAPPERS  # noqa: E402
 
 INTRODUCTION = """# Families of models
@@ -58,7 +58,7 @@ def _row(family: str) -> str:
         name = _docstring(family)[0]
         return f"| `{family}` | {name} | encoder and decoder, biases of distance | softmax, capacity | logits, tokens |"
     specs = _specs(family)
-    verified = "all promises" if family in CONFIGS else "logits, tokens" if family in ALL else "nothing"
+    verified = "all promises" if family in CONFIGS else "logits, tokens"
     cells = [f"`{family}`", _docstring(family)[0], _attention(specs), _experts(specs), verified]
     return f"| {' | '.join(cells)} |"
 
@@ -72,9 +72,9 @@ def _docstring(family: str) -> tuple[str, str]:
 
 def _specs(family: str) -> list[Spec]:
     """What the two small models compute."""
-    plain, changes = ALL.get(family, ({}, {}))
+    plain, changes = ALL[family]
     with tempfile.TemporaryDirectory() as folder:
-        return [families.read_spec(write_config(Path(folder), config)) for config in (plain, plain | changes) if plain]
+        return [families.read_spec(write_config(Path(folder), config)) for config in (plain, plain | changes)]
 
 
 def _attention(specs: list[Spec]) -> str:
@@ -91,7 +91,7 @@ def _attention(specs: list[Spec]) -> str:
                     "norms of heads": any(a.qk_norm == "head" for a in found),
                     "plain norms of heads": any(a.qk_norm == "plain head" for a in found),
                     "norms of projections": any(a.qk_norm == "projection" for a in found),
-                    "after rope": any(a.norm_after_rope for a in found),
+                    "norms after rope": any(a.norm_after_rope for a in found),
                     "clipped": any(a.clip for a in found),
                     "windows": any(a.window for a in found),
                     "chunks": any(a.chunk for a in found),
@@ -109,8 +109,8 @@ def _attention(specs: list[Spec]) -> str:
 
 
 def _experts(specs: list[Spec]) -> str:
-    found = [layer.ffn for spec in specs for layer in spec.layers]
-    sparse = [ffn for ffn in found if isinstance(ffn, Sparse)]
+    found = [layer for spec in specs for layer in spec.layers]
+    sparse = [layer.sparse for layer in found if layer.sparse]
     routers = [ffn.router for ffn in sparse]
     shared = [ffn.shared for ffn in sparse if ffn.shared]
     return ", ".join(
@@ -126,6 +126,12 @@ def _experts(specs: list[Spec]) -> str:
                     "scaled": any(r.scale != 1 for r in routers),
                     "gated shared expert": any(s.gated for s in shared),
                     "shared expert": any(not s.gated for s in shared),
+                    "networks with norms of their own": any(s.apart for s in shared),
+                    "numbers of experts": any(r.expert_scale for r in routers),
+                    "identities": any(ffn.identities for ffn in sparse),
+                    "beside two layers": any(layer.shortcut for layer in found),
+                    "weights on inputs": any(ffn.weigh_input for ffn in sparse),
+                    "biases": any(ffn.bias for ffn in sparse),
                     "dense layers": len(sparse) < len(found),
                 }
             ),

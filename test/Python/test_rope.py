@@ -10,7 +10,7 @@ from moec.hf.rope import read_rope
 
 MAX_LEN = 2048
 
-KINDS = ["default", "linear", "llama3", "yarn", "dynamic", "longrope"]
+KINDS = ["default", "linear", "llama3", "yarn", "dynamic", "longrope", "proportional"]
 
 SETTINGS = {
     "dynamic": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0},

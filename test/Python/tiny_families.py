@@ -190,6 +190,15 @@ FAMILIES = {
         | {"layer_types": ["chunked_attention", "chunked_attention", "full_attention", "chunked_attention"]}
         | {"rope_parameters": _LINEAR, "tie_word_embeddings": True},
     ),
+    "longcat_flash": (
+        _tiny(
+            "longcat_flash", "num_experts num_experts_per_tok moe_intermediate_size intermediate_size num_hidden_layers"
+        )
+        | {"expert_ffn_hidden_size": 23, "ffn_hidden_size": 29, "moe_topk": 3, "n_routed_experts": 5, "num_layers": 2}
+        | _LATENT
+        | {"head_dim": 6, "num_key_value_heads": 6, "q_lora_rank": 13, "zero_expert_num": 3},
+        {"attention_bias": True, "rope_parameters": _SCALED, "routed_scaling_factor": 1.5, "tie_word_embeddings": True},
+    ),
     "mellum": (
         _tiny("mellum", head_dim=10),
         {"attention_bias": True, "layer_types": _TYPES, "mlp_layer_types": ["dense", "sparse", "sparse"]}

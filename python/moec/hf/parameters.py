@@ -74,15 +74,24 @@ def _layer_shapes(spec: Spec, layer: Layer) -> dict[str, Shape]:
     latent = isinstance(layer.attention, Latent)
     attention = (_latent_shapes if latent else _attention_shapes)(spec.hidden, layer.attention)
     scale = {"scale": (1,)} if layer.scaled else {}
-    return dict(norms) | scale | attention | _ffn_shapes(spec, layer.ffn)
+    shapes = dict(norms) | scale | attention | _ffn_shapes(spec, layer.ffn)
+    if layer.shortcut:
+        shapes |= _ffn_shapes(spec, layer.shortcut)
+    return shapes | _then(_layer_shapes(spec, layer.then) if layer.then else {})
 
 
 def _stacked_shapes(spec: Spec, layer: Layer) -> list[tuple[int, dict[str, Shape]]]:
     """Numbers of heads and of experts, and shapes of the weights that each head or expert has of its own."""
-    latent, ffn = layer.attention, layer.ffn
+    latent, ffn = layer.attention, layer.sparse
     heads = (latent.heads, _head_shapes(latent)) if isinstance(latent, Latent) else None
-    experts = (ffn.experts, _expert_shapes(spec.hidden, ffn)) if isinstance(ffn, Sparse) else None
-    return [stacked for stacked in (heads, experts) if stacked]
+    experts = (ffn.experts, _expert_shapes(spec.hidden, ffn)) if ffn else None
+    then = [(count, _then(shapes)) for count, shapes in (_stacked_shapes(spec, layer.then) if layer.then else [])]
+    return [stacked for stacked in (heads, experts, *then) if stacked]
+
+
+def _then(shapes: dict[str, Shape]) -> dict[str, Shape]:
+    """The roles of a layer's second one."""
+    return {f"then_{role}": shape for role, shape in shapes.items()}
 
 
 def _norm_shapes(spec: Spec, role: str) -> dict[str, Shape]:
@@ -130,15 +139,16 @@ def _ffn_shapes(spec: Spec, ffn: Network) -> dict[str, Shape]:
     """Shapes of a network's weights, by role, without the experts'."""
     if isinstance(ffn, Dense):
         return _dense_shapes(spec.hidden, ffn, "dense")
-    shapes: dict[str, Shape] = {"router": (ffn.experts, spec.hidden)}
+    choices = ffn.experts + ffn.identities
+    shapes: dict[str, Shape] = {"router": (choices, spec.hidden)}
     if ffn.router.bias:
-        shapes["router_bias"] = (ffn.experts,)
+        shapes["router_bias"] = (choices,)
     if ffn.router.scaled_input:
         shapes["router_scale"] = (spec.hidden,)
     if ffn.router.expert_scale:
         shapes["expert_scale"] = (ffn.experts,)
     if ffn.router.correction:
-        shapes["correction"] = (1, ffn.experts) if ffn.router.correction_row else (ffn.experts,)
+        shapes["correction"] = (1, choices) if ffn.router.correction_row else (choices,)
     if ffn.shared:
         shapes |= _dense_shapes(spec.hidden, ffn.shared.network, "shared")
         if ffn.shared.apart:

@@ -90,9 +90,9 @@ def read_latent(
     )
 
 
-def latent_names(latent: Latent) -> dict[str, str | Fused]:
+def latent_names(latent: Latent, module: str = "self_attn.") -> dict[str, str | Fused]:
     """Tensor names of latent attention; one tensor has the projections of all heads to keys and values."""
-    stride, attention = latent.nope_dim + latent.v_dim, LAYER + "self_attn."
+    stride, attention = latent.nope_dim + latent.v_dim, LAYER + module
     name, shape = attention + "kv_b_proj.weight", (latent.heads * stride, latent.rank)
     return {
         "q_a": attention + "q_a_proj.weight",

@@ -157,6 +157,8 @@ class Latent:
         Whether the projections of the layer's input to those vectors, and the output projection, add one.
     eps : float
         Of the norms of those vectors.
+    factor : float
+        What the vector of keys and values is multiplied by after its norm.
     temperature : Temperature or None
     """
 
@@ -169,6 +171,7 @@ class Latent:
     scale: float
     bias: bool
     eps: float
+    factor: float = 1.0
     temperature: Temperature | None = None
 
     @property
@@ -314,6 +317,8 @@ class Sparse:
         Whether the three projections of each expert add one.
     weigh_input : bool
         Whether an expert's input is multiplied by its weight; else its result.
+    identities : int
+        Further experts, after the others, whose results are their inputs.
     """
 
     intermediate: int
@@ -324,6 +329,7 @@ class Sparse:
     shared: Shared | None = None
     bias: bool = False
     weigh_input: bool = False
+    identities: int = 0
 
 
 Network = Union[Dense, Sparse]
@@ -347,6 +353,10 @@ class Layer:
         What results are multiplied by before they are added to the residual stream.
     scaled : bool
         Whether the residual stream is multiplied by a number in the end.
+    shortcut : Sparse or None
+        Experts that read what the network reads, and whose result is added in the end.
+    then : Layer or None
+        A second layer, with weights of its own, before that end.
     """
 
     attention: Attention | Latent
@@ -355,6 +365,13 @@ class Layer:
     parallel: bool = False
     residual: float = 1.0
     scaled: bool = False
+    shortcut: Sparse | None = None
+    then: Layer | None = None
+
+    @property
+    def sparse(self) -> Sparse | None:
+        """Its experts, wherever they stand."""
+        return self.ffn if isinstance(self.ffn, Sparse) else self.shortcut
 
 
 @dataclass(frozen=True)
@@ -415,7 +432,7 @@ class Spec:
     def sizes(self) -> dict[str, int]:
         """What a caller may want to know, by name."""
         sizes = {"hidden": self.hidden, "layers": len(self.layers)}
-        sparse = next((layer.ffn for layer in self.layers if isinstance(layer.ffn, Sparse)), None)
+        sparse = next((layer.sparse for layer in self.layers if layer.sparse), None)
         return sizes | ({"experts": sparse.experts, "top_k": sparse.top_k} if sparse else {})
 
     @property

@@ -48,8 +48,23 @@ def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> 
     body = Body([Argument(name, type) for name, type in signature.items()])
     arguments = dict(body.arguments)
     ordinal, x = arguments.pop("l"), arguments.pop("x")
-    sequences = Sequences(caches=[arguments.pop(name) for name in caches], **arguments)
+    kept = [arguments.pop(name) for name in caches]
     scope = Scope(body, size(body, x, "n"), of_kind(parameters, name), ordinal)
+
+    own = len(layer.attention.caches)
+    x, read = _sublayer(spec, scope, x, layer, Sequences(caches=kept[:own], **arguments))
+    y = network(scope, read, layer.shortcut, x, spec.norm) if layer.shortcut else None
+    if layer.then:
+        scope = dataclasses.replace(scope, prefix="then_")
+        x, _ = _sublayer(spec, scope, x, layer.then, Sequences(caches=kept[own:], **arguments))
+    if y:
+        x = add_to(body, "x", x, y)
+    return body.function(name, [(Argument("x", stream), x)], private=True)
+
+
+def _sublayer(spec: Spec, scope: Scope, x: Value, layer: Layer, sequences: Sequences) -> tuple[Value, Value]:
+    """Attention and network, both added to the residual stream; also returns what the network read."""
+    body = scope.body
 
     def norm(role: str, x: Value) -> Value:
         return normalize(scope, f"{role}ed", x, role, spec.norm) if role in layer.norms else x
@@ -60,14 +75,15 @@ def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> 
     else:
         y = attend(scope, normed, layer.attention, sequences, spec.norm.eps)
     x = add_to(body, "x", x, norm("attn_post_norm", y), layer.residual)
-    y = network(scope, normed if layer.parallel else norm("ffn_norm", x), layer.ffn, x, spec.norm)
+    read = normed if layer.parallel else norm("ffn_norm", x)
+    y = network(scope, read, layer.ffn, x, spec.norm)
     x = add_to(body, "x", x, norm("ffn_post_norm", y), layer.residual)
     if layer.scaled:
         factor = scope.weight("scale")
         text = f"tensor.extract {factor}[{body.index(0)}] : {factor.type}"
         factor = extended(body.op("factor", factor.type.dtype, text))
         x = generic(body, "x", "nd", [], (x, "nd"), lambda e: e * factor)
-    return body.function(name, [(Argument("x", stream), x)], private=True)
+    return x, read
 
 
 def _forward(spec: Spec, parameters: list[Parameter]) -> str:
@@ -165,5 +181,7 @@ def _caches(spec: Spec) -> list[list[Argument]]:
 
 
 def _cache_types(layer: Layer, depth: int) -> dict[str, Shaped]:
-    caches = layer.attention.caches.items()
-    return {name: Shaped((depth, None, None, *extents), container="memref") for name, extents in caches}
+    caches = layer.attention.caches
+    if layer.then:
+        caches = caches | {f"then_{name}": extents for name, extents in layer.then.attention.caches.items()}
+    return {name: Shaped((depth, None, None, *extents), container="memref") for name, extents in caches.items()}
