@@ -15,7 +15,7 @@ from tiny_encdec import ENCODERS  # noqa: E402
 from moec.hf import families  # noqa: E402
 from moec.hf.encdec import Buckets, EncoderDecoder  # noqa: E402
 from moec.hf.refused import REFUSED  # noqa: E402
-from moec.hf.spec import Latent, Spec  # noqa: E402
+from moec.hf.spec import Latent, Mixture, Spec  # noqa: E402
 from moec.hf.wrapped import WRAPPERS  # noqa: E402
 
 INTRODUCTION = """# Families of models
@@ -94,6 +94,8 @@ def _specs(family: str) -> list[Spec | EncoderDecoder]:
 
 def _attention(specs: list[Spec]) -> str:
     found = [layer.attention for spec in specs for layer in spec.layers]
+    if any(isinstance(attention, Mixture) for attention in found):
+        return "grouped-query, queries and results by experts"
     if any(isinstance(attention, Latent) for attention in found):
         return ", ".join(["latent", *_flags({"interleaved rope": any(a.rope.interleaved for a in found)})])
     ropes = [(attention, attention.rope) for attention in found if attention.rope]

@@ -176,6 +176,12 @@ FAMILIES = {
         {"attention_bias": True, "enable_moe_fp32_combine": False, "mlp_bias": True, "num_shared_experts": 2}
         | {"mlp_layer_types": ["sparse", "dense", "sparse"], "router_scaling_factor": 1.5, "rope_parameters": _YARN},
     ),
+    "jetmoe": (
+        _tiny("jetmoe", "hidden_act num_experts moe_intermediate_size", kv_channels=10, num_local_experts=7)
+        | {"num_attention_heads": 9},
+        {"num_attention_heads": 6, "num_experts_per_tok": 2, "rms_norm_eps": 1e-2, "rope_parameters": _YARN}
+        | {"tie_word_embeddings": False},
+    ),
     "laguna": (
         _tiny("laguna", head_dim=12, shared_expert_intermediate_size=17, sliding_window=5),
         {"attention_bias": True, "gating": "per-element", "layer_types": _TYPES, "moe_routed_scaling_factor": 2.5}

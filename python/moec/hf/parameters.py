@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from moec.errors import Error
-from moec.hf.spec import Attention, Dense, Latent, Layer, Network, Sparse, Spec
+from moec.hf.spec import Attention, Dense, Latent, Layer, Mixture, Network, Sparse, Spec
 from moec.hf.weights import Fused, Parameter, Shape, make_parameter
 
 
@@ -71,8 +71,7 @@ def _tensor(spec: Spec, role: str) -> str | Fused:
 def _layer_shapes(spec: Spec, layer: Layer) -> dict[str, Shape]:
     """Shapes of one layer's weights, by role, without the experts'."""
     norms = [shape for role in layer.norms for shape in _norm_shapes(spec, role).items()]
-    latent = isinstance(layer.attention, Latent)
-    attention = (_latent_shapes if latent else _attention_shapes)(spec.hidden, layer.attention)
+    attention = _SHAPES[type(layer.attention)](spec.hidden, layer.attention)
     scale = {"scale": (1,)} if layer.scaled else {}
     shapes = dict(norms) | scale | attention | _ffn_shapes(spec, layer.ffn)
     if layer.shortcut:
@@ -82,8 +81,12 @@ def _layer_shapes(spec: Spec, layer: Layer) -> dict[str, Shape]:
 
 def _stacked_shapes(spec: Spec, layer: Layer) -> list[tuple[int, dict[str, Shape]]]:
     """Numbers of heads and of experts, and shapes of the weights that each head or expert has of its own."""
-    latent, ffn = layer.attention, layer.sparse
-    heads = (latent.heads, _head_shapes(latent)) if isinstance(latent, Latent) else None
+    attention, ffn, heads = layer.attention, layer.sparse, None
+    if isinstance(attention, Latent):
+        heads = (attention.heads, _head_shapes(attention))
+    if isinstance(attention, Mixture):
+        up, down = (attention.experts.intermediate, spec.hidden), (spec.hidden, attention.experts.intermediate)
+        heads = (attention.experts.experts, {"attn_up": up, "attn_down": down})
     experts = (ffn.experts, _expert_shapes(spec.hidden, ffn)) if ffn else None
     then = [(count, _then(shapes)) for count, shapes in (_stacked_shapes(spec, layer.then) if layer.then else [])]
     return [stacked for stacked in (heads, experts, *then) if stacked]
@@ -130,6 +133,14 @@ def _latent_shapes(hidden: int, latent: Latent) -> dict[str, Shape]:
     return shapes | {f"{role}_bias": shapes[role][:1] for role in biased}
 
 
+def _mixture_shapes(hidden: int, mixture: Mixture) -> dict[str, Shape]:
+    kv = (mixture.attention.kv_heads * mixture.attention.head_dim, hidden)
+    return {"attn_router": (mixture.experts.experts, hidden), "attn_out_bias": (hidden,), "k": kv, "v": kv}
+
+
+_SHAPES = {Attention: _attention_shapes, Latent: _latent_shapes, Mixture: _mixture_shapes}
+
+
 def _head_shapes(latent: Latent) -> dict[str, Shape]:
     """Shapes of one head's projections from its query to the latent vector, and from that to its value."""
     return {"k_b": (latent.rank, latent.nope_dim), "v_b": (latent.v_dim, latent.rank)}
@@ -141,6 +152,8 @@ def _ffn_shapes(spec: Spec, ffn: Network) -> dict[str, Shape]:
         return _dense_shapes(spec.hidden, ffn, "dense")
     choices = ffn.experts + ffn.identities
     shapes: dict[str, Shape] = {"router": (choices, spec.hidden)}
+    if ffn.out_bias:
+        shapes["out_bias"] = (spec.hidden,)
     if ffn.router.bias:
         shapes["router_bias"] = (choices,)
     if ffn.router.scaled_input:

@@ -126,6 +126,7 @@ def read_sparse(
     top_k: str = "num_experts_per_tok",
     shared: Shared | None = None,
     glu: Glu = Glu(),
+    **switches: Any,
 ) -> Sparse:
     """Experts of one size, under the names of keys that a family has for them."""
     count, chosen = read_count(config, *experts), config.integer(top_k)
@@ -135,7 +136,7 @@ def read_sparse(
         config.refuse(top_k, f"at most the number of experts ({limit})")
     if groups and (count % groups.count or groups.by > count // groups.count):
         config.refuse("n_group", f"groups of equal size, of at least {groups.by} of the {count} experts")
-    return Sparse(config.integer(intermediate), count, chosen, router, glu, shared)
+    return Sparse(config.integer(intermediate), count, chosen, router, glu, shared, **switches)
 
 
 def read_correcting_router(

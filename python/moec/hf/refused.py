@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 _ALIEN = {
-    "experts of queries": "jetmoe",
     "convolutions over time": "inkling_text lfm2_moe zaya",
     "images or sound": (
         "deepseek_ocr2 diffusion_gemma ernie4_5_vl_moe gemma4 glm4v_moe glm5_next inkling_mm_model "

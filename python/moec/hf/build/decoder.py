@@ -12,12 +12,13 @@ import dataclasses
 from moec.hf.build.attention import Sequences, attend
 from moec.hf.build.ffn import network
 from moec.hf.build.latent import attend_latent
+from moec.hf.build.mixture import attend_mixture
 from moec.hf.build.module import module_text
 from moec.hf.build.norm import normalize
 from moec.hf.build.rope import positions, tables
 from moec.hf.build.scope import Scope
 from moec.hf.parameters import kind_names, of_kind
-from moec.hf.spec import Latent, Layer, Spec
+from moec.hf.spec import Latent, Layer, Mixture, Spec
 from moec.hf.weights import Parameter
 from moec.mlir.ops import add_to, each, extended, gather_rows, generic, loop, size
 from moec.mlir.scalar import softcap
@@ -72,6 +73,8 @@ def _sublayer(spec: Spec, scope: Scope, x: Value, layer: Layer, sequences: Seque
     normed = norm("attn_norm", x)
     if isinstance(layer.attention, Latent):
         y = attend_latent(scope, normed, layer.attention, sequences)
+    elif isinstance(layer.attention, Mixture):
+        y = attend_mixture(scope, normed, layer.attention, sequences)
     else:
         y = attend(scope, normed, layer.attention, sequences, spec.norm.eps)
     x = add_to(body, "x", x, norm("attn_post_norm", y), layer.residual)
@@ -110,7 +113,7 @@ def _forward(spec: Spec, parameters: list[Parameter]) -> str:
 
     scope = dataclasses.replace(scope, rows=size(body, wanted, "r"))
     x = gather_rows(body, "last", x, wanted, scope.rows)
-    x = normalize(scope, "normed", x, "norm", spec.norm)
+    x = normalize(scope, "normed", x, "norm", dataclasses.replace(spec.norm, eps=spec.last_eps or spec.norm.eps))
     logits = _logits(spec, scope, x, embedding)
     return body.function("forward", [(Argument("logits", logits.type, ("R", spec.vocab)), logits)])
 
