@@ -9,9 +9,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "test/Python")]
 
-from tiny import ALL, CONFIGS, ENCODERS, write_config  # noqa: E402
+from tiny import ALL, CONFIGS, write_config  # noqa: E402
+from tiny_encdec import ENCODERS  # noqa: E402
 
 from moec.hf import families  # noqa: E402
+from moec.hf.encdec import Buckets, EncoderDecoder  # noqa: E402
 from moec.hf.refused import REFUSED  # noqa: E402
 from moec.hf.spec import Latent, Spec  # noqa: E402
 from moec.hf.wrapped import WRAPPERS  # noqa: E402
@@ -31,7 +33,7 @@ def table() -> str:
     rows = [_row(family) for family in families.FAMILIES]
     refused = [f"| `{family}` | {reason} |" for family, reason in sorted(REFUSED.items())]
     wrapped = [f"| `{model}` | `{wrapper.family}` |" for model, wrapper in sorted(WRAPPERS.items())]
-    notes = [f"- `{family}`: {note}" for family in families.FAMILIES if (note := _docstring(family)[1])]
+    notes = [f"- `{_model_type(family)}`: {note}" for family in families.FAMILIES if (note := _docstring(family)[1])]
     return "\n".join(
         [
             INTRODUCTION,
@@ -54,13 +56,26 @@ def table() -> str:
 
 
 def _row(family: str) -> str:
-    if family in ENCODERS:
-        name = _docstring(family)[0]
-        return f"| `{family}` | {name} | encoder and decoder, biases of distance | softmax, capacity | logits, tokens |"
     specs = _specs(family)
-    verified = "all promises" if family in CONFIGS else "logits, tokens"
-    cells = [f"`{family}`", _docstring(family)[0], _attention(specs), _experts(specs), verified]
-    return f"| {' | '.join(cells)} |"
+    if family in ENCODERS:
+        parts, verified = _encoder(specs[0]), "logits, tokens"
+    else:
+        parts = [_attention(specs), _experts(specs)]
+        verified = "all promises" if family in CONFIGS else "logits, tokens"
+    return f"| {' | '.join([f'`{_model_type(family)}`', _docstring(family)[0], *parts, verified])} |"
+
+
+def _model_type(family: str) -> str:
+    """As config.json has it."""
+    return (ALL | ENCODERS)[family][0]["model_type"]
+
+
+def _encoder(spec: EncoderDecoder) -> list[str]:
+    """Attention and experts of an encoder-decoder."""
+    places = "biases of distance" if isinstance(spec.positions, Buckets) else "waves"
+    routing = spec.routing
+    flags = {"divided by sum": routing.norm, "scaled": routing.scale != 1, "capacity": routing.capacity}
+    return [f"encoder and decoder, {places}", ", ".join(["softmax", *_flags(flags)])]
 
 
 def _docstring(family: str) -> tuple[str, str]:
@@ -70,9 +85,9 @@ def _docstring(family: str) -> tuple[str, str]:
     return first.replace("\n", " ").removesuffix("."), " ".join(rest.split())
 
 
-def _specs(family: str) -> list[Spec]:
+def _specs(family: str) -> list[Spec | EncoderDecoder]:
     """What the two small models compute."""
-    plain, changes = ALL[family]
+    plain, changes = (ALL | ENCODERS)[family]
     with tempfile.TemporaryDirectory() as folder:
         return [families.read_spec(write_config(Path(folder), config)) for config in (plain, plain | changes)]
 

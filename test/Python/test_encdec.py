@@ -7,34 +7,52 @@ import subprocess
 
 import numpy as np
 import pytest
-from tiny import ENCODERS, write_config
+from tiny import write_config
+from tiny_encdec import ENCODERS
 
 import moec
-from moec.hf.encdec import buckets
+from moec.hf.encdec import Buckets
 from moec.hf.families import read_spec
 from moec.native import find_tool
-
-CONFIG, SWITCHED = ENCODERS["switch_transformers"]
 
 SOURCES = [[5, 17, 3, 88, 41, 9, 60], [7, 7, 23], list(range(10, 55)), [130]]
 TEXTS = [[0, 11, 3, 5], [0], [0, *range(30, 60)], [0, 4, 2]]
 SLOT = [2, 0, 3, 1]
 
 every_model = pytest.mark.parametrize("switched", [False, True], ids=["plain", "switched"])
+every_family = pytest.mark.parametrize("family", sorted(ENCODERS))
 
 
 @functools.lru_cache(maxsize=None)
-def reference(switched):
-    """A random model of transformers in f32."""
+def reference(family, switched):
+    """A random model of transformers in f32; the switched one's weights are bf16."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     torch.set_num_threads(1)
-    config = transformers.AutoConfig.for_model(**CONFIG | (SWITCHED if switched else {}))
+    plain, changes = ENCODERS[family]
+    config = transformers.AutoConfig.for_model(**plain | (changes if switched else {}))
     torch.manual_seed(0)
     model = transformers.AutoModelForSeq2SeqLM.from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.normal_(1, 0.2) if name.endswith("norm.weight") else parameter.normal_(0, 0.2)
-    return model.bfloat16().float() if switched else model
+            if switched:
+                parameter.copy_(parameter.bfloat16())
+    return model
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nllb_by_the_paper():
+    """Let each expert of NLLB take the tokens for which the router has a weight for it."""
+    nllb = pytest.importorskip("transformers.models.nllb_moe.modeling_nllb_moe")
+
+    def forward(self, hidden_states, router_mask, router_probs):
+        experts = [self[f"expert_{number}"](hidden_states) for number in range(self.num_experts)]
+        results = [y * router_probs[:, number, None] for number, y in enumerate(experts)]
+        return sum(results) * (1 - self.moe_token_dropout)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nllb.NllbMoeExperts, "forward", forward)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +64,8 @@ def package(tmp_path_factory):
         pytest.skip(str(error))
 
     @functools.lru_cache(maxsize=None)
-    def build(switched):
-        folder, model = tmp_path_factory.mktemp("switch"), reference(switched)
+    def build(family, switched):
+        folder, model = tmp_path_factory.mktemp(family), reference(family, switched)
         model = copy.deepcopy(model).bfloat16() if switched else model
         model.save_pretrained(folder / "checkpoint")
         moec.compile_checkpoint(folder / "checkpoint", folder / "package")
@@ -98,11 +116,12 @@ def answers(model, sources, texts, slot):
 
 
 @every_model
-def test_logits(switched, package):
+@every_family
+def test_logits(family, switched, package):
     """No farther from the float64 model than 16 times what the float32 model of transformers is."""
-    model = reference(switched)
+    model = reference(family, switched)
     precise = in_float64(model)
-    logits = answers(reserved(package(switched)), SOURCES, TEXTS, SLOT)
+    logits = answers(reserved(package(family, switched)), SOURCES, TEXTS, SLOT)
     for source, text, got in zip(SOURCES, TEXTS, logits):
         expected = expected_logits(precise, source, text)
         allowed = 16 * np.abs(expected_logits(model, source, text) - expected).max()
@@ -110,37 +129,41 @@ def test_logits(switched, package):
 
 
 @every_model
-def test_greedy_tokens(switched, package):
+@every_family
+def test_greedy_tokens(family, switched, package):
     import torch
 
-    model = reference(switched)
+    model = reference(family, switched)
     expected = []
     for source in SOURCES:
         ids = model.generate(torch.tensor([source]), max_new_tokens=24, do_sample=False)
         expected.append(ids[0, 1:].tolist())
-    assert moec.load(package(switched)).generate(SOURCES, 24) == expected
-    assert moec.load(package(switched)).generate(SOURCES[0], 24) == expected[0]
+    assert moec.load(package(family, switched)).generate(SOURCES, 24) == expected
+    assert moec.load(package(family, switched)).generate(SOURCES[0], 24) == expected[0]
 
 
-def test_moe_run(package):
+@every_family
+def test_moe_run(family, package):
     """The tool encodes its prompt too."""
     ids = ",".join(map(str, SOURCES[0]))
-    command = [find_tool("moe-run"), package(True), "--prompt-ids", ids, "--max-new-tokens", "9"]
+    command = [find_tool("moe-run"), package(family, True), "--prompt-ids", ids, "--max-new-tokens", "9"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert list(map(int, result.stdout.split())) == moec.load(package(True)).generate(SOURCES[0], 9)
+    assert list(map(int, result.stdout.split())) == moec.load(package(family, True)).generate(SOURCES[0], 9)
 
 
 @every_model
-def test_alone_in_a_batch_and_on_threads(switched, package):
-    together = answers(reserved(package(switched), 3), SOURCES, TEXTS, SLOT)
-    model = reserved(package(switched), 1)
+@every_family
+def test_alone_in_a_batch_and_on_threads(family, switched, package):
+    together = answers(reserved(package(family, switched), 3), SOURCES, TEXTS, SLOT)
+    model = reserved(package(family, switched), 1)
     for source, text, expected in zip(SOURCES, TEXTS, together):
         np.testing.assert_array_equal(answers(model, [source], [text], [1])[0], expected)
 
 
-def test_token_by_token(package):
+@every_family
+def test_token_by_token(family, package):
     """A text in parts, beside another one, has the bits of the whole: with capacity for all, experts see one token."""
-    model = reserved(package(False))
+    model = reserved(package(family, False))
     text = TEXTS[2]
     (whole,) = answers(model, SOURCES[2:3], [text], [1])
     model.encode(*concatenated([SOURCES[0], SOURCES[2]]), [3, 2])
@@ -154,20 +177,19 @@ def test_token_by_token(package):
 
 @pytest.mark.parametrize("count, distance", [(32, 128), (8, 20), (5, 7)])
 @pytest.mark.parametrize("bidirectional", [True, False])
-def test_buckets(tmp_path, count, distance, bidirectional):
+def test_buckets(count, distance, bidirectional):
     torch = pytest.importorskip("torch")
     switch = pytest.importorskip("transformers.models.switch_transformers.modeling_switch_transformers")
-    config = {"relative_attention_num_buckets": count, "relative_attention_max_distance": distance}
-    spec = read_spec(write_config(tmp_path, CONFIG | config))
     function = switch.SwitchTransformersAttention._relative_position_bucket
     distances = torch.arange(-3 * distance, 3 * distance + 1)
     expected = function(distances, bidirectional, count, distance).numpy()
     columns = np.clip(distances.numpy(), -distance, distance) + distance
-    np.testing.assert_array_equal(np.array(buckets(spec, bidirectional))[columns], expected)
+    np.testing.assert_array_equal(np.array(Buckets(count, distance).numbers(bidirectional))[columns], expected)
 
 
-def test_nothing(package):
-    model = reserved(package(True))
+@every_family
+def test_nothing(family, package):
+    model = reserved(package(family, True))
     model.encode(NONE, [0], NONE)
     assert model.forward(NONE, [0], NONE, NONE, NONE).shape == (0, 131)
     assert model.generate([], 5) == []
@@ -185,25 +207,37 @@ def test_nothing(package):
 )
 def test_bad_sources(package, tokens, cu, slot, message):
     with pytest.raises(moec.Error, match=message):
-        reserved(package(True)).encode(tokens, cu, slot)
+        reserved(package("nllb_moe", True)).encode(tokens, cu, slot)
 
 
 def test_no_source(package):
     """A slot without a source has no answer."""
-    model = moec.load(package(True))
+    model = moec.load(package("nllb_moe", True))
     with pytest.raises(moec.Error, match="encode: expected reserve to be called first"):
         model.encode([1], [0, 1], [0])
     model.reserve(1, 8, 8)
     assert np.isnan(model.forward([0], [0, 1], [0], [0], [0])).all()
 
 
-def test_no_block(tmp_path):
-    folder = write_config(tmp_path, CONFIG | {"dtype": "float32"})
+@every_family
+def test_no_block(tmp_path, family):
+    folder = write_config(tmp_path, ENCODERS[family][0] | {"dtype": "float32"})
     with pytest.raises(moec.Error, match=r"encoder.block.1.layer.1.mlp: expected no block of an encoder-decoder"):
         moec.import_checkpoint(folder, "encoder.block.1.layer.1.mlp", shapes_only=True)
 
 
-@pytest.mark.parametrize("key, value", [("dense_act_fn", "gelu"), ("router_bias", True), ("is_decoder", True)])
-def test_unsupported(tmp_path, key, value):
+@pytest.mark.parametrize(
+    "family, key, value",
+    [
+        ("nllb_moe", "activation_function", "gelu"),
+        ("nllb_moe", "encoder_attention_heads", 5),
+        ("nllb_moe", "moe_eval_capacity_token_fraction", 0.5),
+        ("nllb_moe", "second_expert_policy", "random"),
+        ("switch_transformers", "dense_act_fn", "gelu"),
+        ("switch_transformers", "is_decoder", True),
+        ("switch_transformers", "router_bias", True),
+    ],
+)
+def test_unsupported(tmp_path, family, key, value):
     with pytest.raises(moec.Error, match=f"config.json: {key}: expected "):
-        read_spec(write_config(tmp_path, CONFIG | {key: value}))
+        read_spec(write_config(tmp_path, ENCODERS[family][0] | {key: value}))

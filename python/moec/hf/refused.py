@@ -6,7 +6,6 @@ from __future__ import annotations
 _ALIEN = {
     "experts of queries": "jetmoe",
     "convolutions over time": "inkling_text lfm2_moe zaya",
-    "an encoder with attention of its own": "nllb-moe",
     "images or sound": (
         "deepseek_ocr2 diffusion_gemma ernie4_5_vl_moe gemma4 glm4v_moe glm5_next inkling_mm_model "
         "minimax_m3_vl qwen3_5_moe qwen3_omni_moe qwen3_vl_moe qwen4_exp step3p7 vitpose_backbone"

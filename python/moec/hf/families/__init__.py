@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """One page for each family of models: which keys of config.json it reads, what they switch, and its tensors' names.
 
-A page is a module named after the family's ``model_type``, with a function ``spec`` from its config.json to what the
-model computes. Defaults are those of the family's configuration class in transformers 5.18.
+A page is a module named after the family's ``model_type``, hyphens as underscores, with a function ``spec`` from its
+config.json to what the model computes. Defaults are those of the family's configuration class in transformers 5.18.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from moec.hf.spec import Spec
 from moec.hf.wrapped import WRAPPERS
 
 FAMILIES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
-"""Values of ``model_type`` that have a page."""
+"""Values of ``model_type`` that have a page, hyphens as underscores."""
 
 ACCEPTED = tuple(sorted([*FAMILIES, *WRAPPERS]))
 """Those, and the larger models that have a decoder of such a family."""
@@ -44,11 +44,13 @@ def read_spec(folder: Path) -> Spec:
     family = config.word("model_type")
     if family in REFUSED:
         config.refuse("model_type", f"a family without {REFUSED[family]}")
-    if family not in ACCEPTED:
+    page = family.replace("-", "_")
+    if page not in ACCEPTED:
         config.refuse("model_type", "one of " + ", ".join(ACCEPTED))
-    wrapper = WRAPPERS.get(family)
-    text = wrapper.text_config(config) if wrapper else config
-    spec = importlib.import_module(f"{__name__}.{wrapper.family if wrapper else family}").spec(text)
+    wrapper, text = WRAPPERS.get(family), config
+    if wrapper:
+        text, page = wrapper.text_config(config), wrapper.family
+    spec = importlib.import_module(f"{__name__}.{page}").spec(text)
     if wrapper:
         spec = wrapper.wrap(spec, config)
     bos, eos = read_ends(folder, text)

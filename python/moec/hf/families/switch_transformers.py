@@ -2,7 +2,8 @@
 """Switch Transformer (arXiv:2101.03961)."""
 
 from moec.hf.config import Config
-from moec.hf.encdec import EncoderDecoder
+from moec.hf.encdec import Buckets, EncoderDecoder, Routing, Side
+from moec.hf.spec import Norm
 
 
 def spec(config: Config) -> EncoderDecoder:
@@ -16,18 +17,19 @@ def spec(config: Config) -> EncoderDecoder:
         architecture=config.word("model_type"),
         vocab=config.integer("vocab_size"),
         hidden=hidden,
-        heads=config.integer("num_heads"),
-        head_dim=config.integer("d_kv"),
-        intermediate=config.integer("d_ff"),
-        experts=config.integer("num_experts"),
-        capacity=config.integer("expert_capacity", 64),
-        encoder=_sparse(config, "encoder", depth),
-        decoder=_sparse(config, "decoder", config.integer("num_decoder_layers", depth)),
-        buckets=config.integer("relative_attention_num_buckets", 32, minimum=4),
-        max_distance=config.integer("relative_attention_max_distance", 128),
-        max_len=config.integer("n_positions", 512),
-        eps=config.number("layer_norm_epsilon", 1e-6),
+        encoder=_side(config, "encoder", depth),
+        decoder=_side(config, "decoder", config.integer("num_decoder_layers", depth)),
+        routing=Routing(config.integer("num_experts"), 1, config.integer("expert_capacity", 64)),
+        positions=Buckets(
+            config.integer("relative_attention_num_buckets", 32, minimum=4),
+            config.integer("relative_attention_max_distance", 128),
+        ),
+        norm=Norm(config.number("layer_norm_epsilon", 1e-6)),
+        scaled=False,
+        bias=False,
+        embedding_scale=1.0,
         logit_scale=hidden**-0.5 if tied else 1.0,
+        max_len=config.integer("n_positions", 512),
         tied=tied,
         dtype=config.word("dtype", config.word("torch_dtype", None)),
         names=_names(),
@@ -35,11 +37,12 @@ def spec(config: Config) -> EncoderDecoder:
     )
 
 
-def _sparse(config: Config, side: str, depth: int) -> tuple[bool, ...]:
-    """Whether each layer has experts: every n-th, from the second."""
+def _side(config: Config, side: str, depth: int) -> Side:
+    """Experts are in every n-th layer, from the second."""
     count = config.integer(f"num_sparse_{side}_layers", 3, minimum=0)
     step = config.integer(f"{side}_sparse_step", depth // count if count else depth, minimum=0)
-    return tuple(step == 1 or (step > 0 and at % step == 1) for at in range(depth))
+    sparse = tuple(step == 1 or (step > 0 and at % step == 1) for at in range(depth))
+    return Side(sparse, config.integer("num_heads"), config.integer("d_kv"), config.integer("d_ff"))
 
 
 def _names() -> dict[str, str]:
@@ -48,11 +51,10 @@ def _names() -> dict[str, str]:
         block = side + ".block.{0}.layer."
         names[f"{side}_embed"] = f"{side}.embed_tokens.weight"
         names[f"{side}_norm"] = f"{side}.final_layer_norm.weight"
-        names[f"{side}_bias"] = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+        names[f"{side}_buckets"] = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
         names |= _attention(side, f"{block}0.", "SelfAttention")
-        for kind in ("dense", "sparse"):
+        for kind, expert in (("dense", ""), ("sparse", "experts.expert_{1}.")):
             own = f"{side}_{kind}"
-            expert = "experts.expert_{1}." if kind == "sparse" else ""
             names[f"{own}.norm"] = f"{block}{mlp}.layer_norm.weight"
             names[f"{own}.router"] = f"{block}{mlp}.mlp.router.classifier.weight"
             names[f"{own}.up"] = f"{block}{mlp}.mlp.{expert}wi.weight"
