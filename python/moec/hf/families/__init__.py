@@ -28,7 +28,7 @@ ACCEPTED = tuple(sorted([*FAMILIES, *WRAPPERS]))
 _IGNORED = (
     "architectures auto_map chunk_size_feed_forward id2label initializer_range is_encoder_decoder label2id model_type "
     "output_attentions output_hidden_states output_router_logits pad_token_id problem_type return_dict "
-    "router_aux_loss_coef transformers_version use_cache _name_or_path"
+    "router_aux_loss_coef transformers_version use_cache _attn_implementation_autoset _name_or_path"
 ).split()
 
 
