@@ -18,7 +18,7 @@ from moec.hf.refused import REFUSED
 from moec.hf.spec import Spec
 
 FAMILIES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
-"""Values of ``model_type`` that have a page."""
+"""Values of ``model_type`` that have a page, hyphens as underscores."""
 
 # Training, bookkeeping, and outputs that only a framework has.
 _IGNORED = (
