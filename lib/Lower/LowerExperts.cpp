@@ -369,86 +369,59 @@ slotSlice(ImplicitLocOpBuilder &b, Value slots, Value group, OpFoldResult count,
           {stride, b.getIndexAttr(1)}};
 }
 
+/// The sums of what `weights` [T,S] say of the rows of `in`, in each group:
+/// from tokens into slots, or back. Products are added in the order of the
+/// rows.
+static Value mixInGroups(ImplicitLocOpBuilder &b, Value in, Value weights,
+                         Value cu, ArrayRef<OpFoldResult> sizes,
+                         bool intoSlots) {
+  Value zeros = filled(b, sizes, constantF32(b, 0));
+  OpFoldResult slots = tensor::getMixedSize(b, b.getLoc(), weights, 1);
+  // Dimensions: row of the result, row of `in`, column.
+  SmallVector<unsigned> weightMap = {0, 1};
+  if (intoSlots)
+    std::swap(weightMap[0], weightMap[1]);
+  return forEachGroup(
+      b, cu, tensor::DimOp::create(b, weights, 0), zeros,
+      [&](ImplicitLocOpBuilder &b, Value group, Value first, Value end,
+          ValueRange carried) -> SmallVector<Value> {
+        Value count = arith::SubIOp::create(b, end, first);
+        auto tokensOf = [&](Value x) { return rowSlice(b, x, first, count); };
+        auto slotsOf = [&](Value x) {
+          return slotSlice(b, x, group, slots, cu);
+        };
+        auto cut = [&](Value x, ArrayRef<SmallVector<OpFoldResult>> at) {
+          return tensor::ExtractSliceOp::create(b, x, at[0], at[1], at[2]);
+        };
+        Value own = cut(weights, tokensOf(weights));
+        Value from = cut(in, intoSlots ? tokensOf(in) : slotsOf(in));
+        auto to = intoSlots ? slotsOf(carried[0]) : tokensOf(carried[0]);
+        Value mixed = generic(
+            b, 3, {own, from}, cut(carried[0], to), {weightMap, {1, 2}, {0, 2}},
+            [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+              Value product = arith::MulFOp::create(b, v[0], v[1]);
+              return arith::AddFOp::create(b, v[2], product);
+            });
+        return {tensor::InsertSliceOp::create(b, mixed, carried[0], to[0],
+                                              to[1], to[2])};
+      })[0];
+}
+
 namespace {
 
-/// soft_dispatch -> transposed weights times tokens, in each group
-struct LowerSoftDispatch : OpRewritePattern<SoftDispatchOp> {
-  using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(SoftDispatchOp op,
+/// soft_dispatch, soft_combine -> weights times rows, in each group
+template <typename OpTy>
+struct LowerSoftMix : OpRewritePattern<OpTy> {
+  using OpRewritePattern<OpTy>::OpRewritePattern;
+  LogicalResult matchAndRewrite(OpTy op,
                                 PatternRewriter &rewriter) const override {
     ImplicitLocOpBuilder b(op.getLoc(), rewriter);
     ReifiedRankedShapedTypeDims sizes;
     if (failed(op.reifyResultShapes(b, sizes)))
       return failure();
-    Value zeros = filled(b, sizes[0], constantF32(b, 0));
-    Value x = op.getX(), weights = op.getWeights();
-    OpFoldResult slots = tensor::getMixedSize(b, op.getLoc(), weights, 1);
-    rewriter.replaceOp(
-        op, forEachGroup(
-                b, op.getCu(), tensor::DimOp::create(b, x, 0), zeros,
-                [&](ImplicitLocOpBuilder &b, Value group, Value first,
-                    Value end, ValueRange carried) -> SmallVector<Value> {
-                  Value count = arith::SubIOp::create(b, end, first);
-                  auto rows = rowSlice(b, x, first, count);
-                  auto mix = rowSlice(b, weights, first, count);
-                  auto to = slotSlice(b, carried[0], group, slots, op.getCu());
-                  Value own = tensor::ExtractSliceOp::create(b, x, rows[0],
-                                                             rows[1], rows[2]);
-                  Value d = tensor::ExtractSliceOp::create(b, weights, mix[0],
-                                                           mix[1], mix[2]);
-                  Value out = tensor::ExtractSliceOp::create(
-                      b, carried[0], to[0], to[1], to[2]);
-                  // Dimensions: slot, token, column.
-                  Value mixed = generic(
-                      b, 3, {d, own}, out, {{1, 0}, {1, 2}, {0, 2}},
-                      [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                        Value product = arith::MulFOp::create(b, v[0], v[1]);
-                        return arith::AddFOp::create(b, v[2], product);
-                      });
-                  return {tensor::InsertSliceOp::create(b, mixed, carried[0],
-                                                        to[0], to[1], to[2])};
-                }));
-    return success();
-  }
-};
-
-/// soft_combine -> weights times slots, in each group
-struct LowerSoftCombine : OpRewritePattern<SoftCombineOp> {
-  using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(SoftCombineOp op,
-                                PatternRewriter &rewriter) const override {
-    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
-    ReifiedRankedShapedTypeDims sizes;
-    if (failed(op.reifyResultShapes(b, sizes)))
-      return failure();
-    Value zeros = filled(b, sizes[0], constantF32(b, 0));
-    Value ys = op.getYs(), weights = op.getWeights();
-    OpFoldResult slots = tensor::getMixedSize(b, op.getLoc(), weights, 1);
-    rewriter.replaceOp(
-        op, forEachGroup(
-                b, op.getCu(), tensor::DimOp::create(b, weights, 0), zeros,
-                [&](ImplicitLocOpBuilder &b, Value group, Value first,
-                    Value end, ValueRange carried) -> SmallVector<Value> {
-                  Value count = arith::SubIOp::create(b, end, first);
-                  auto mix = rowSlice(b, weights, first, count);
-                  auto from = slotSlice(b, ys, group, slots, op.getCu());
-                  auto to = rowSlice(b, carried[0], first, count);
-                  Value c = tensor::ExtractSliceOp::create(b, weights, mix[0],
-                                                           mix[1], mix[2]);
-                  Value own = tensor::ExtractSliceOp::create(b, ys, from[0],
-                                                             from[1], from[2]);
-                  Value out = tensor::ExtractSliceOp::create(
-                      b, carried[0], to[0], to[1], to[2]);
-                  // Dimensions: token, slot, column.
-                  Value mixed = generic(
-                      b, 3, {c, own}, out, {{0, 1}, {1, 2}, {0, 2}},
-                      [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-                        Value product = arith::MulFOp::create(b, v[0], v[1]);
-                        return arith::AddFOp::create(b, v[2], product);
-                      });
-                  return {tensor::InsertSliceOp::create(b, mixed, carried[0],
-                                                        to[0], to[1], to[2])};
-                }));
+    rewriter.replaceOp(op, mixInGroups(b, op->getOperand(0), op.getWeights(),
+                                       op.getCu(), sizes[0],
+                                       std::is_same_v<OpTy, SoftDispatchOp>));
     return success();
   }
 };
@@ -458,8 +431,8 @@ struct LowerExpertsPass
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<LowerDispatch, LowerGroupedMatmul, LowerGroupAdd, LowerGlu,
-                 LowerCombine, LowerSoftDispatch, LowerSoftCombine>(
-        &getContext());
+                 LowerCombine, LowerSoftMix<SoftDispatchOp>,
+                 LowerSoftMix<SoftCombineOp>>(&getContext());
     walkAndApplyPatterns(getOperation(), std::move(patterns));
     // After what stands in their bodies.
     RewritePatternSet bodies(&getContext());
