@@ -98,10 +98,17 @@ def integers(x, i):
     return i * 3 - 1 + ops.maximum(i, 2), x * i[:, None].astype("f32"), i == 2
 
 
-@case(lambda x: (x.sum(1), x.sum(0), x.max(1), x.min(0, initial=np.inf), x.max(1, keepdims=True), x.sum()), x=X)
+@case(lambda x: (x.sum(1), x.sum(0), x.max(1), x.min(0, initial=np.inf), x.max(1, keepdims=True), x.sum()[None]), x=X)
 def reductions(x):
     columns = ops.sum(x, 0)
-    return ops.sum(x, 1), columns, ops.max(x, -1), ops.min(x, 0), ops.max(x, 1, keepdims=True), ops.sum(columns, 0)
+    return (
+        ops.sum(x, 1),
+        columns,
+        ops.max(x, -1),
+        ops.min(x, 0),
+        ops.max(x, 1, keepdims=True),
+        ops.sum(columns, 0).reshape(1),
+    )
 
 
 @case(lambda x: (np.concatenate([x[:, 4:], x[:, :2], x[:, -1:]], 1), x[:, 3], x[:, None, 1], x[:, 1]), x=X)
@@ -110,12 +117,15 @@ def parts(x):
     return ops.concatenate([x[:, 4:], x[:, :2], x[:, -1:]], 1), x[:, 3], x[:, None, 1], flat.reshape(-1, 3)[:, 1]
 
 
-@case(lambda x: (x * [1, -2, 0.5, 0, 3, -1e30, 7], np.broadcast_to(np.arange(7), x.shape), x * 0 + 2.5), x=X)
+@case(
+    lambda x: (x * [1, -2, 0.5, 0, 3, -1e30, 7], np.broadcast_to(np.arange(7), x.shape), x * 0 + 2.5, x > np.inf), x=X
+)
 def constants(x):
     return (
         x * ops.constant([1, -2, 0.5, 0, 3, -1e30, 7]),
         ops.broadcast_to(ops.arange(7), x.shape),
         ops.full(x.shape, 2.5),
+        ops.full(x.shape, False),
     )
 
 
@@ -181,8 +191,8 @@ def selections(s, b):
     return (
         ops.select(s, 12),
         ops.select(s, 4, bias=b),
-        ops.select(s, 3, groups=ops.Groups(4, keep=2, by=2)),
-        ops.select(s, 3, groups=ops.Groups(4, keep=2, fill="zero")),
+        ops.select(s, 3, groups=ops.Groups(4, keep=2, terms=2)),
+        ops.select(s, 3, groups=ops.Groups(4, keep=2, fill=0)),
         ops.select(s, 5, above=0.5),
         ops.select(ops.score(s), 12, until=0.8),
     )
@@ -268,6 +278,33 @@ def mixed(module, x, logits):
 )
 def mixture(x):
     return mixed(ops, x, ops.linear(x, ROUTER))
+
+
+INNER = PROGRAM.weight("inner", random(8, 7, 4, 36) / 6)
+LEAVES = PROGRAM.weight("leaves", random(9, 7, 4, 36, 36) / 6, "bf16")
+
+
+def level(module, x, router, experts, body):
+    """Each token's two best experts of one level of a hierarchy."""
+    logits = module.grouped_matmul(x, router)
+    indices = module.select(logits, 2)
+    row, perm, offsets = module.assign(indices, experts)
+    ys = module.experts(module.dispatch(x, perm, 2), offsets, [experts], [body])
+    return module.combine(ys, row, module.score(module.weigh(logits, indices)))
+
+
+def levels(module, x, router, inner, leaves):
+    """Seven mixtures of four experts (arXiv:1701.06538, appendix B)."""
+
+    def mixture(rows, e):
+        return level(module, rows, inner[e], 4, lambda rows, j: module.grouped_matmul(rows, leaves[e, j]))
+
+    return level(module, x, router, 7, mixture)
+
+
+@case(lambda x: levels(reference, x, ROUTER.array, INNER.array, LEAVES.array), x=ops.f32("T", 36))
+def hierarchy(x):
+    return levels(ops, x, ROUTER, INNER, LEAVES)
 
 
 def soft(module, x, logits, cu):
