@@ -15,7 +15,8 @@ from tiny_encdec import ENCODERS  # noqa: E402
 from moec.hf import families  # noqa: E402
 from moec.hf.encdec import Buckets, EncoderDecoder  # noqa: E402
 from moec.hf.refused import REFUSED  # noqa: E402
-from moec.hf.spec import Latent, Sparse, Spec  # noqa: E402
+from moec.hf.spec import Latent, Mixture, Spec  # noqa: E402
+from moec.hf.wrapped import WRAPPERS  # noqa: E402
 
 INTRODUCTION = """# Families of models
 
@@ -31,6 +32,7 @@ def table() -> str:
     """The whole page."""
     rows = [_row(family) for family in families.FAMILIES]
     refused = [f"| `{family}` | {reason} |" for family, reason in sorted(REFUSED.items())]
+    wrapped = [f"| `{model}` | `{wrapper.family}` |" for model, wrapper in sorted(WRAPPERS.items())]
     notes = [f"- `{_model_type(family)}`: {note}" for family in families.FAMILIES if (note := _docstring(family)[1])]
     return "\n".join(
         [
@@ -38,6 +40,10 @@ def table() -> str:
             "| model_type | model | attention | experts | verified |",
             "|---|---|---|---|---|",
             *rows,
+            "\nOf these models of text and images the part for text is compiled, a decoder of the family beside it:\n",
+            "| model_type | decoder |",
+            "|---|---|",
+            *wrapped,
             "\nWhere the class of transformers differs from what a model's authors published:\n",
             *notes,
             "\nThese have experts too, and are refused with an error that says why:\n",
@@ -55,13 +61,13 @@ def _row(family: str) -> str:
         parts, verified = _encoder(specs[0]), "logits, tokens"
     else:
         parts = [_attention(specs), _experts(specs)]
-        verified = "all promises" if family in CONFIGS else "logits, tokens" if family in ALL else "nothing"
+        verified = "all promises" if family in CONFIGS else "logits, tokens"
     return f"| {' | '.join([f'`{_model_type(family)}`', _docstring(family)[0], *parts, verified])} |"
 
 
 def _model_type(family: str) -> str:
     """As config.json has it."""
-    return (ALL | ENCODERS).get(family, ({"model_type": family},))[0]["model_type"]
+    return (ALL | ENCODERS)[family][0]["model_type"]
 
 
 def _encoder(spec: EncoderDecoder) -> list[str]:
@@ -81,13 +87,15 @@ def _docstring(family: str) -> tuple[str, str]:
 
 def _specs(family: str) -> list[Spec | EncoderDecoder]:
     """What the two small models compute."""
-    plain, changes = (ALL | ENCODERS).get(family, ({}, {}))
+    plain, changes = (ALL | ENCODERS)[family]
     with tempfile.TemporaryDirectory() as folder:
-        return [families.read_spec(write_config(Path(folder), config)) for config in (plain, plain | changes) if plain]
+        return [families.read_spec(write_config(Path(folder), config)) for config in (plain, plain | changes)]
 
 
 def _attention(specs: list[Spec]) -> str:
     found = [layer.attention for spec in specs for layer in spec.layers]
+    if any(isinstance(attention, Mixture) for attention in found):
+        return "grouped-query, queries and results by experts"
     if any(isinstance(attention, Latent) for attention in found):
         return ", ".join(["latent", *_flags({"interleaved rope": any(a.rope.interleaved for a in found)})])
     ropes = [(attention, attention.rope) for attention in found if attention.rope]
@@ -98,8 +106,9 @@ def _attention(specs: list[Spec]) -> str:
                 {
                     "biases": any(a.biases for a in found),
                     "norms of heads": any(a.qk_norm == "head" for a in found),
+                    "plain norms of heads": any(a.qk_norm == "plain head" for a in found),
                     "norms of projections": any(a.qk_norm == "projection" for a in found),
-                    "after rope": any(a.norm_after_rope for a in found),
+                    "norms after rope": any(a.norm_after_rope for a in found),
                     "clipped": any(a.clip for a in found),
                     "windows": any(a.window for a in found),
                     "chunks": any(a.chunk for a in found),
@@ -117,8 +126,8 @@ def _attention(specs: list[Spec]) -> str:
 
 
 def _experts(specs: list[Spec]) -> str:
-    found = [layer.ffn for spec in specs for layer in spec.layers]
-    sparse = [ffn for ffn in found if isinstance(ffn, Sparse)]
+    found = [layer for spec in specs for layer in spec.layers]
+    sparse = [layer.sparse for layer in found if layer.sparse]
     routers = [ffn.router for ffn in sparse]
     shared = [ffn.shared for ffn in sparse if ffn.shared]
     return ", ".join(
@@ -134,6 +143,12 @@ def _experts(specs: list[Spec]) -> str:
                     "scaled": any(r.scale != 1 for r in routers),
                     "gated shared expert": any(s.gated for s in shared),
                     "shared expert": any(not s.gated for s in shared),
+                    "networks with norms of their own": any(s.apart for s in shared),
+                    "numbers of experts": any(r.expert_scale for r in routers),
+                    "identities": any(ffn.identities for ffn in sparse),
+                    "beside two layers": any(layer.shortcut for layer in found),
+                    "weights on inputs": any(ffn.weigh_input for ffn in sparse),
+                    "biases": any(ffn.bias for ffn in sparse),
                     "dense layers": len(sparse) < len(found),
                 }
             ),

@@ -117,8 +117,8 @@ moe.parameter @parameter_c7_divisor : tensor<4xf32> view of @w by affine_map<(i)
 // -----
 
 moe.parameter @w : tensor<4x8xf32> from "w"
-// expected-error @below {{'moe.parameter' op expected indices from 0 to 7 for extent 1 of @w, got 1 to 9}}
-moe.parameter @parameter_c8 : tensor<5x4xf32> view of @w by affine_map<(h, i) -> (i, 2 * h + 1)>
+// expected-error @below {{'moe.parameter' op expected indices from 0 to 7 for extent 1 of @w, got 2 to 8}}
+moe.parameter @parameter_c8 : tensor<4x4xf32> view of @w by affine_map<(h, i) -> (i, 2 * h + 2)>
 
 // -----
 

@@ -10,7 +10,7 @@ from moec.hf.rope import read_rope
 
 MAX_LEN = 2048
 
-KINDS = ["default", "linear", "llama3", "yarn", "dynamic", "longrope"]
+KINDS = ["default", "linear", "llama3", "yarn", "dynamic", "longrope", "proportional"]
 
 SETTINGS = {
     "dynamic": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0},
@@ -22,6 +22,14 @@ SETTINGS = {
         "factor": 8.0,
         "low_freq_factor": 1.0,
         "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 256,
+    },
+    "llama3 without blending": {
+        "rope_type": "llama3",
+        "rope_theta": 5e5,
+        "factor": 16.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 1.0,
         "original_max_position_embeddings": 256,
     },
     "yarn": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 512},

@@ -176,6 +176,12 @@ FAMILIES = {
         {"attention_bias": True, "enable_moe_fp32_combine": False, "mlp_bias": True, "num_shared_experts": 2}
         | {"mlp_layer_types": ["sparse", "dense", "sparse"], "router_scaling_factor": 1.5, "rope_parameters": _YARN},
     ),
+    "jetmoe": (
+        _tiny("jetmoe", "hidden_act num_experts moe_intermediate_size", kv_channels=10, num_local_experts=7)
+        | {"num_attention_heads": 9},
+        {"num_attention_heads": 6, "num_experts_per_tok": 2, "rms_norm_eps": 1e-2, "rope_parameters": _YARN}
+        | {"tie_word_embeddings": False},
+    ),
     "laguna": (
         _tiny("laguna", head_dim=12, shared_expert_intermediate_size=17, sliding_window=5),
         {"attention_bias": True, "gating": "per-element", "layer_types": _TYPES, "moe_routed_scaling_factor": 2.5}
@@ -189,6 +195,15 @@ FAMILIES = {
         | {"num_experts_per_tok": 2, "use_qk_norm": False, "attn_temperature_tuning": False}
         | {"layer_types": ["chunked_attention", "chunked_attention", "full_attention", "chunked_attention"]}
         | {"rope_parameters": _LINEAR, "tie_word_embeddings": True},
+    ),
+    "longcat_flash": (
+        _tiny(
+            "longcat_flash", "num_experts num_experts_per_tok moe_intermediate_size intermediate_size num_hidden_layers"
+        )
+        | {"expert_ffn_hidden_size": 23, "ffn_hidden_size": 29, "moe_topk": 3, "n_routed_experts": 5, "num_layers": 2}
+        | _LATENT
+        | {"head_dim": 6, "num_key_value_heads": 6, "q_lora_rank": 13, "zero_expert_num": 3},
+        {"attention_bias": True, "rope_parameters": _SCALED, "routed_scaling_factor": 1.5, "tie_word_embeddings": True},
     ),
     "mellum": (
         _tiny("mellum", head_dim=10),

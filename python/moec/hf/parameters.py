@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from moec.errors import Error
-from moec.hf.spec import Attention, Dense, Latent, Layer, Network, Sparse, Spec
+from moec.hf.spec import Attention, Dense, Latent, Layer, Mixture, Network, Sparse, Spec
 from moec.hf.weights import Fused, Parameter, Shape, make_parameter
 
 
@@ -29,16 +29,18 @@ def parameters(spec: Spec) -> list[Parameter]:
 
 
 def with_dtype(parameters: list[Parameter], spec: Spec) -> list[Parameter]:
-    """Give all parameters the dtype that config.json names.
+    """Give all parameters the dtype that config.json names; that of float16 is f32, which holds it exactly.
 
     Raises
     ------
     Error
         If it names none, or one that is not supported.
     """
-    dtype = {"float32": "f32", "bfloat16": "bf16"}.get(spec.dtype or "")
-    if dtype is None:
-        raise Error(f"config.json: dtype: expected float32 or bfloat16 where no weights are read, got {spec.dtype}")
+    dtypes = {"float32": "f32", "bfloat16": "bf16", "float16": "f32"}
+    if spec.dtype not in dtypes:
+        expected = ", ".join(dtypes)
+        raise Error(f"config.json: dtype: expected one of {expected} where no weights are read, got {spec.dtype}")
+    dtype = dtypes[spec.dtype]
     return [p.map_stacks(lambda stack: replace(stack, dtype=stack.dtype or dtype)) for p in parameters]
 
 
@@ -69,18 +71,30 @@ def _tensor(spec: Spec, role: str) -> str | Fused:
 def _layer_shapes(spec: Spec, layer: Layer) -> dict[str, Shape]:
     """Shapes of one layer's weights, by role, without the experts'."""
     norms = [shape for role in layer.norms for shape in _norm_shapes(spec, role).items()]
-    latent = isinstance(layer.attention, Latent)
-    attention = (_latent_shapes if latent else _attention_shapes)(spec.hidden, layer.attention)
+    attention = _SHAPES[type(layer.attention)](spec.hidden, layer.attention)
     scale = {"scale": (1,)} if layer.scaled else {}
-    return dict(norms) | scale | attention | _ffn_shapes(spec, layer.ffn)
+    shapes = dict(norms) | scale | attention | _ffn_shapes(spec, layer.ffn)
+    if layer.shortcut:
+        shapes |= _ffn_shapes(spec, layer.shortcut)
+    return shapes | _then(_layer_shapes(spec, layer.then) if layer.then else {})
 
 
 def _stacked_shapes(spec: Spec, layer: Layer) -> list[tuple[int, dict[str, Shape]]]:
     """Numbers of heads and of experts, and shapes of the weights that each head or expert has of its own."""
-    latent, ffn = layer.attention, layer.ffn
-    heads = (latent.heads, _head_shapes(latent)) if isinstance(latent, Latent) else None
-    experts = (ffn.experts, _expert_shapes(spec.hidden, ffn)) if isinstance(ffn, Sparse) else None
-    return [stacked for stacked in (heads, experts) if stacked]
+    attention, ffn, heads = layer.attention, layer.sparse, None
+    if isinstance(attention, Latent):
+        heads = (attention.heads, _head_shapes(attention))
+    if isinstance(attention, Mixture):
+        up, down = (attention.experts.intermediate, spec.hidden), (spec.hidden, attention.experts.intermediate)
+        heads = (attention.experts.experts, {"attn_up": up, "attn_down": down})
+    experts = (ffn.experts, _expert_shapes(spec.hidden, ffn)) if ffn else None
+    then = [(count, _then(shapes)) for count, shapes in (_stacked_shapes(spec, layer.then) if layer.then else [])]
+    return [stacked for stacked in (heads, experts, *then) if stacked]
+
+
+def _then(shapes: dict[str, Shape]) -> dict[str, Shape]:
+    """The roles of a layer's second one."""
+    return {f"then_{role}": shape for role, shape in shapes.items()}
 
 
 def _norm_shapes(spec: Spec, role: str) -> dict[str, Shape]:
@@ -119,6 +133,14 @@ def _latent_shapes(hidden: int, latent: Latent) -> dict[str, Shape]:
     return shapes | {f"{role}_bias": shapes[role][:1] for role in biased}
 
 
+def _mixture_shapes(hidden: int, mixture: Mixture) -> dict[str, Shape]:
+    kv = (mixture.attention.kv_heads * mixture.attention.head_dim, hidden)
+    return {"attn_router": (mixture.experts.experts, hidden), "attn_out_bias": (hidden,), "k": kv, "v": kv}
+
+
+_SHAPES = {Attention: _attention_shapes, Latent: _latent_shapes, Mixture: _mixture_shapes}
+
+
 def _head_shapes(latent: Latent) -> dict[str, Shape]:
     """Shapes of one head's projections from its query to the latent vector, and from that to its value."""
     return {"k_b": (latent.rank, latent.nope_dim), "v_b": (latent.v_dim, latent.rank)}
@@ -128,15 +150,18 @@ def _ffn_shapes(spec: Spec, ffn: Network) -> dict[str, Shape]:
     """Shapes of a network's weights, by role, without the experts'."""
     if isinstance(ffn, Dense):
         return _dense_shapes(spec.hidden, ffn, "dense")
-    shapes: dict[str, Shape] = {"router": (ffn.experts, spec.hidden)}
+    choices = ffn.experts + ffn.identities
+    shapes: dict[str, Shape] = {"router": (choices, spec.hidden)}
+    if ffn.out_bias:
+        shapes["out_bias"] = (spec.hidden,)
     if ffn.router.bias:
-        shapes["router_bias"] = (ffn.experts,)
+        shapes["router_bias"] = (choices,)
     if ffn.router.scaled_input:
         shapes["router_scale"] = (spec.hidden,)
     if ffn.router.expert_scale:
         shapes["expert_scale"] = (ffn.experts,)
     if ffn.router.correction:
-        shapes["correction"] = (1, ffn.experts) if ffn.router.correction_row else (ffn.experts,)
+        shapes["correction"] = (1, choices) if ffn.router.correction_row else (choices,)
     if ffn.shared:
         shapes |= _dense_shapes(spec.hidden, ffn.shared.network, "shared")
         if ffn.shared.apart:

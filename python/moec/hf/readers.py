@@ -90,9 +90,9 @@ def read_latent(
     )
 
 
-def latent_names(latent: Latent) -> dict[str, str | Fused]:
+def latent_names(latent: Latent, module: str = "self_attn.") -> dict[str, str | Fused]:
     """Tensor names of latent attention; one tensor has the projections of all heads to keys and values."""
-    stride, attention = latent.nope_dim + latent.v_dim, LAYER + "self_attn."
+    stride, attention = latent.nope_dim + latent.v_dim, LAYER + module
     name, shape = attention + "kv_b_proj.weight", (latent.heads * stride, latent.rank)
     return {
         "q_a": attention + "q_a_proj.weight",
@@ -126,6 +126,7 @@ def read_sparse(
     top_k: str = "num_experts_per_tok",
     shared: Shared | None = None,
     glu: Glu = Glu(),
+    **switches: Any,
 ) -> Sparse:
     """Experts of one size, under the names of keys that a family has for them."""
     count, chosen = read_count(config, *experts), config.integer(top_k)
@@ -135,7 +136,7 @@ def read_sparse(
         config.refuse(top_k, f"at most the number of experts ({limit})")
     if groups and (count % groups.count or groups.by > count // groups.count):
         config.refuse("n_group", f"groups of equal size, of at least {groups.by} of the {count} experts")
-    return Sparse(config.integer(intermediate), count, chosen, router, glu, shared)
+    return Sparse(config.integer(intermediate), count, chosen, router, glu, shared, **switches)
 
 
 def read_correcting_router(
@@ -288,7 +289,7 @@ def decoder(
     """
     layers = tuple(layers)
     lengths = [layer.attention.rope.max_len for layer in layers if layer.attention.rope]
-    config.only("attention_dropout", 0)
+    config.ignore("attention_dropout")  # only in training
     config.only("hidden_act", "silu")
     return Spec(
         architecture=config.word("model_type"),

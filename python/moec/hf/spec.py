@@ -157,6 +157,8 @@ class Latent:
         Whether the projections of the layer's input to those vectors, and the output projection, add one.
     eps : float
         Of the norms of those vectors.
+    factor : float
+        What the vector of keys and values is multiplied by after its norm.
     temperature : Temperature or None
     """
 
@@ -169,6 +171,7 @@ class Latent:
     scale: float
     bias: bool
     eps: float
+    factor: float = 1.0
     temperature: Temperature | None = None
 
     @property
@@ -314,6 +317,10 @@ class Sparse:
         Whether the three projections of each expert add one.
     weigh_input : bool
         Whether an expert's input is multiplied by its weight; else its result.
+    out_bias : bool
+        Whether one is added to the weighted sum.
+    identities : int
+        Further experts, after the others, whose results are their inputs.
     """
 
     intermediate: int
@@ -324,9 +331,39 @@ class Sparse:
     shared: Shared | None = None
     bias: bool = False
     weigh_input: bool = False
+    out_bias: bool = False
+    identities: int = 0
 
 
 Network = Union[Dense, Sparse]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Attention whose projections to queries and from values are experts (arXiv:2404.07413).
+
+    Each of the k experts of a token has a query for each head of keys, and turns what these attend to into a result.
+
+    Attributes
+    ----------
+    attention : Attention
+        Of all queries of a token: its heads are those of keys, k times.
+    experts : Sparse
+        Whose width is that of one expert's queries; of its networks there is nothing else.
+    """
+
+    attention: Attention
+    experts: Sparse
+
+    @property
+    def rope(self) -> Rope | None:
+        return self.attention.rope
+
+    @property
+    def caches(self) -> dict[str, tuple[int, int]]:
+        """Heads and channels of what is kept of each position."""
+        return self.attention.caches
+
 
 PRE = ("attn_norm", "ffn_norm")
 POST = ("attn_post_norm", "ffn_post_norm")
@@ -347,14 +384,25 @@ class Layer:
         What results are multiplied by before they are added to the residual stream.
     scaled : bool
         Whether the residual stream is multiplied by a number in the end.
+    shortcut : Sparse or None
+        Experts that read what the network reads, and whose result is added in the end.
+    then : Layer or None
+        A second layer, with weights of its own, before that end.
     """
 
-    attention: Attention | Latent
+    attention: Attention | Latent | Mixture
     ffn: Network
     norms: tuple[str, ...] = PRE
     parallel: bool = False
     residual: float = 1.0
     scaled: bool = False
+    shortcut: Sparse | None = None
+    then: Layer | None = None
+
+    @property
+    def sparse(self) -> Sparse | None:
+        """Its experts, wherever they stand."""
+        return self.ffn if isinstance(self.ffn, Sparse) else self.shortcut
 
 
 @dataclass(frozen=True)
@@ -378,6 +426,8 @@ class Spec:
         all experts. Biases go with their weights.
     block : str
         Name of the module that holds a layer's experts, with ``{0}`` for the layer.
+    last_eps : float or None
+        That of the norm before the output projection, if it is another one.
     unused : str
         Pattern of tensors that a checkpoint may have and this decoder has no use for; empty is none.
     head_bias : bool
@@ -402,6 +452,7 @@ class Spec:
     dtype: str | None
     names: dict[str, str | Fused]
     block: str
+    last_eps: float | None = None
     unused: str = ""
     head_bias: bool = False
     embedding_scale: float = 1.0
@@ -415,7 +466,7 @@ class Spec:
     def sizes(self) -> dict[str, int]:
         """What a caller may want to know, by name."""
         sizes = {"hidden": self.hidden, "layers": len(self.layers)}
-        sparse = next((layer.ffn for layer in self.layers if isinstance(layer.ffn, Sparse)), None)
+        sparse = next((layer.sparse for layer in self.layers if layer.sparse), None)
         return sizes | ({"experts": sparse.experts, "top_k": sparse.top_k} if sparse else {})
 
     @property

@@ -139,13 +139,13 @@ TEST_F(ParameterArrayTest, ViewsWhatIsNotLinearAlongARow) {
 }
 
 TEST_F(ParameterArrayTest, ViewsAcrossTensors) {
-  // The rows of the view are the experts' elements.
+  // The rows of the view are the experts' elements, which are not neighbours.
   addNumbers(/*count=*/3, {2});
   EXPECT_EQ(read<float>(R"(
-    moe.parameter @w : tensor<3x2xf32> from "w.{0}"
+    moe.parameter @w : tensor<3x2xf32> from "w.{0}" at [[2, 0, 1]]
     moe.parameter @p : tensor<2x3xf32> view of @w
       by affine_map<(i, e) -> (e, i)>)"),
-            (Numbers{0, 2, 4, 1, 3, 5}));
+            (Numbers{4, 0, 2, 5, 1, 3}));
 }
 
 TEST_F(ParameterArrayTest, ViewsViews) {

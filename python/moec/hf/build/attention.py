@@ -44,7 +44,7 @@ def attend(scope: Scope, x: Value, attention: Attention, sequences: Sequences, e
     for new, cache in zip((k, v), sequences.caches):
         update(scope, new, cache, sequences)
     sinks = scope.weight("sinks") if attention.sinks else None
-    attended = read(scope, q, sequences, _settings(attention), sinks)
+    attended = read(scope, q, sequences, settings(attention), sinks)
     if attention.v_dim:
         attended = cut(body, "attended", attended, [0, 0, 0], [scope.rows, attention.heads, attention.v_dim])
     if attention.gate:
@@ -72,15 +72,15 @@ def read(scope: Scope, q: Value, sequences: Sequences, settings: str, sinks: Val
     )
 
 
-def _settings(attention: Attention) -> str:
+def settings(attention: Attention) -> str:
     """Attributes of the operation."""
-    settings = f"scale = {float_literal(attention.scale or attention.head_dim**-0.5)} : f32"
+    text = f"scale = {float_literal(attention.scale or attention.head_dim**-0.5)} : f32"
     if attention.softcap:
-        settings += f", softcap = {float_literal(attention.softcap)} : f32"
+        text += f", softcap = {float_literal(attention.softcap)} : f32"
     for name, extent in (("window", attention.window), ("chunk", attention.chunk)):
         if extent:
-            settings += f", {name} = {extent} : i64"
-    return settings
+            text += f", {name} = {extent} : i64"
+    return text
 
 
 def _project(scope: Scope, x: Value, role: str, attention: Attention, sequences: Sequences, eps: float) -> Value:

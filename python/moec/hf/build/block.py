@@ -10,7 +10,7 @@ from moec.hf.build.ffn import network
 from moec.hf.build.module import module_text
 from moec.hf.build.scope import Scope
 from moec.hf.parameters import ffn_roles, kind_names, of_kind
-from moec.hf.spec import Sparse, Spec
+from moec.hf.spec import Spec
 from moec.hf.weights import Parameter
 from moec.mlir.ops import size
 from moec.mlir.text import Argument, Body, Shaped
@@ -33,16 +33,16 @@ def block(spec: Spec, parameters: list[Parameter], name: str) -> str:
     """
     depth = _depth(spec, name)
     layer = spec.layers[depth]
-    if not isinstance(layer.ffn, Sparse):
+    if layer.sparse is None:
         raise Error(f"{name}: expected a block with experts, got a dense one")
     number = list(spec.kinds).index(layer)
     own = of_kind(parameters, kind_names(spec)[number])
-    weights = {role: own[role].of_layer(depth) for role in ffn_roles(spec, layer.ffn)}
+    weights = {role: own[role].of_layer(depth) for role in ffn_roles(spec, layer.sparse)}
 
     dims = ("T", spec.hidden)
     body = Body([Argument("x", Shaped((None, spec.hidden)), dims)])
     x = body.arguments["x"]
-    y = network(Scope(body, size(body, x, "n"), weights), x, layer.ffn, x, spec.norm)
+    y = network(Scope(body, size(body, x, "n"), weights), x, layer.sparse, x, spec.norm)
     return module_text(spec, list(weights.values()), [body.function("block", [(Argument("y", y.type, dims), y)])])
 
 

@@ -12,12 +12,13 @@ import dataclasses
 from moec.hf.build.attention import Sequences, attend
 from moec.hf.build.ffn import network
 from moec.hf.build.latent import attend_latent
+from moec.hf.build.mixture import attend_mixture
 from moec.hf.build.module import module_text
 from moec.hf.build.norm import normalize
 from moec.hf.build.rope import positions, tables
 from moec.hf.build.scope import Scope
 from moec.hf.parameters import kind_names, of_kind
-from moec.hf.spec import Latent, Layer, Spec
+from moec.hf.spec import Latent, Layer, Mixture, Spec
 from moec.hf.weights import Parameter
 from moec.mlir.ops import add_to, each, extended, gather_rows, generic, loop, size
 from moec.mlir.scalar import softcap
@@ -48,8 +49,23 @@ def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> 
     body = Body([Argument(name, type) for name, type in signature.items()])
     arguments = dict(body.arguments)
     ordinal, x = arguments.pop("l"), arguments.pop("x")
-    sequences = Sequences(caches=[arguments.pop(name) for name in caches], **arguments)
+    kept = [arguments.pop(name) for name in caches]
     scope = Scope(body, size(body, x, "n"), of_kind(parameters, name), ordinal)
+
+    own = len(layer.attention.caches)
+    x, read = _sublayer(spec, scope, x, layer, Sequences(caches=kept[:own], **arguments))
+    y = network(scope, read, layer.shortcut, x, spec.norm) if layer.shortcut else None
+    if layer.then:
+        scope = dataclasses.replace(scope, prefix="then_")
+        x, _ = _sublayer(spec, scope, x, layer.then, Sequences(caches=kept[own:], **arguments))
+    if y:
+        x = add_to(body, "x", x, y)
+    return body.function(name, [(Argument("x", stream), x)], private=True)
+
+
+def _sublayer(spec: Spec, scope: Scope, x: Value, layer: Layer, sequences: Sequences) -> tuple[Value, Value]:
+    """Attention and network, both added to the residual stream; also returns what the network read."""
+    body = scope.body
 
     def norm(role: str, x: Value) -> Value:
         return normalize(scope, f"{role}ed", x, role, spec.norm) if role in layer.norms else x
@@ -57,17 +73,20 @@ def _layer(spec: Spec, name: str, layer: Layer, parameters: list[Parameter]) -> 
     normed = norm("attn_norm", x)
     if isinstance(layer.attention, Latent):
         y = attend_latent(scope, normed, layer.attention, sequences)
+    elif isinstance(layer.attention, Mixture):
+        y = attend_mixture(scope, normed, layer.attention, sequences)
     else:
         y = attend(scope, normed, layer.attention, sequences, spec.norm.eps)
     x = add_to(body, "x", x, norm("attn_post_norm", y), layer.residual)
-    y = network(scope, normed if layer.parallel else norm("ffn_norm", x), layer.ffn, x, spec.norm)
+    read = normed if layer.parallel else norm("ffn_norm", x)
+    y = network(scope, read, layer.ffn, x, spec.norm)
     x = add_to(body, "x", x, norm("ffn_post_norm", y), layer.residual)
     if layer.scaled:
         factor = scope.weight("scale")
         text = f"tensor.extract {factor}[{body.index(0)}] : {factor.type}"
         factor = extended(body.op("factor", factor.type.dtype, text))
         x = generic(body, "x", "nd", [], (x, "nd"), lambda e: e * factor)
-    return body.function(name, [(Argument("x", stream), x)], private=True)
+    return x, read
 
 
 def _forward(spec: Spec, parameters: list[Parameter]) -> str:
@@ -94,7 +113,7 @@ def _forward(spec: Spec, parameters: list[Parameter]) -> str:
 
     scope = dataclasses.replace(scope, rows=size(body, wanted, "r"))
     x = gather_rows(body, "last", x, wanted, scope.rows)
-    x = normalize(scope, "normed", x, "norm", spec.norm)
+    x = normalize(scope, "normed", x, "norm", dataclasses.replace(spec.norm, eps=spec.last_eps or spec.norm.eps))
     logits = _logits(spec, scope, x, embedding)
     return body.function("forward", [(Argument("logits", logits.type, ("R", spec.vocab)), logits)])
 
@@ -165,5 +184,7 @@ def _caches(spec: Spec) -> list[list[Argument]]:
 
 
 def _cache_types(layer: Layer, depth: int) -> dict[str, Shaped]:
-    caches = layer.attention.caches.items()
-    return {name: Shaped((depth, None, None, *extents), container="memref") for name, extents in caches}
+    caches = layer.attention.caches
+    if layer.then:
+        caches = caches | {f"then_{name}": extents for name, extents in layer.then.attention.caches.items()}
+    return {name: Shaped((depth, None, None, *extents), container="memref") for name, extents in caches.items()}

@@ -7,7 +7,7 @@ from moec.hf.build.norm import normalize
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.build.sparsemixer import mix
 from moec.hf.spec import Dense, Glu, Network, Norm, Router, Shared, Sparse
-from moec.mlir.ops import each, elementwise, empty, extended, filled, flattened, size
+from moec.mlir.ops import each, elementwise, empty, extended, filled, flattened, generic, size, zero_filled
 from moec.mlir.scalar import sigmoid, softcap
 from moec.mlir.text import Body, Shaped, Value, float_literal, types
 
@@ -60,10 +60,10 @@ def _beside(scope: Scope, x: Value, routed: Value, shared: Shared, norm: Norm) -
 def _sparse(scope: Scope, x: Value, guide: Value, ffn: Sparse) -> Value:
     """Route each token to its top k experts, run them on the rows of x sorted by expert, and add up their results."""
     body = scope.body
-    indices, weights = _route(scope, guide, ffn)
-    row = body.value("row", indices.type)
-    perm, offsets = body.value("perm", Shaped((None,), "i32")), body.value("offsets", Shaped((ffn.experts + 1,), "i32"))
-    body.line(f"{row}, {perm}, {offsets} = moe.assign {indices} into {ffn.experts} : {indices.type}")
+    indices, weights = route(scope, guide, ffn)
+    if ffn.identities:
+        indices, kept = _apart(scope, indices, weights, ffn.experts)
+    row, perm, offsets = assign(body, indices, ffn.experts)
     sorted_x = body.op("sorted", x.type, f"moe.dispatch {x} by {perm} top {ffn.top_k} : {x.type}, {perm.type}")
     slots = size(body, sorted_x, "slots")
 
@@ -81,7 +81,32 @@ def _sparse(scope: Scope, x: Value, guide: Value, ffn: Sparse) -> Value:
 
     hidden = _glu(body, experts("gate", sorted_x), experts("up", sorted_x), ffn.glu)
     down = experts("down", hidden)
-    return body.op("ffn", x.type, f"moe.combine {down}, {row}, {weights} : {types([down, row, weights])}")
+    y = body.op("ffn", x.type, f"moe.combine {down}, {row}, {weights} : {types([down, row, weights])}")
+    if ffn.out_bias:
+        y = generic(body, "ffn", "nd", [(scope.weight("out_bias"), "d")], (y, "nd"), lambda b, y: y + b)
+    if ffn.identities:
+        y = generic(body, "ffn", "nd", [(x, "nd"), (kept, "n")], (y, "nd"), lambda x, w, y: y + x * w)
+    return y
+
+
+def _apart(scope: Scope, indices: Value, weights: Value, experts: int) -> tuple[Value, Value]:
+    """Indices [N, k] without those from `experts` on, and the sum of their weights, [N]: they need no dispatch."""
+    body, count, none = scope.body, *(scope.body.constant(n, "i32", h) for n, h in ((experts, "count"), (-1, "none")))
+
+    def is_kept(index: Value) -> Value:
+        return body.op("kept", "i1", f"arith.cmpi sge, {index}, {count} : i32")
+
+    def real(index: Value) -> Value:
+        return body.op("index", "i32", f"arith.select {is_kept(index)}, {none}, {index} : i32")
+
+    def add(index: Value, weight: Value, total: Value) -> Value:
+        more = total + weight
+        return body.op("total", "f32", f"arith.select {is_kept(index)}, {more}, {total} : f32")
+
+    init = body.op("init", indices.type, f"tensor.empty({scope.rows}) : {indices.type}")
+    zeros = (zero_filled(body, (None,), scope.rows), "n")
+    sums = generic(body, "kept_weights", "nk", [(indices, "nk"), (weights, "nk")], zeros, add)
+    return elementwise(body, "real", [(indices, "nk")], (init, "nk"), real), sums
 
 
 def _weighed(scope: Scope, rows: Value, weights: Value, perm: Value, slots: Value) -> tuple[Value, Value]:
@@ -97,7 +122,15 @@ def _weighed(scope: Scope, rows: Value, weights: Value, perm: Value, slots: Valu
     return weighed, filled(body, "ones", weights.type.shape, scope.rows, body.constant(1.0, "f32", "one"))
 
 
-def _route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
+def assign(body: Body, indices: Value, experts: int) -> tuple[Value, Value, Value]:
+    """Row of each slot among those sorted by expert [N, k], slot of each row, and each expert's first row [E + 1]."""
+    row = body.value("row", indices.type)
+    perm, offsets = body.value("perm", Shaped((None,), "i32")), body.value("offsets", Shaped((experts + 1,), "i32"))
+    body.line(f"{row}, {perm}, {offsets} = moe.assign {indices} into {experts} : {indices.type}")
+    return row, perm, offsets
+
+
+def route(scope: Scope, x: Value, ffn: Sparse) -> tuple[Value, Value]:
     """Each token's experts and their weights, [N, k] both."""
     body, router = scope.body, ffn.router
     logits = scope.linear("router_logits", x, "router")

@@ -13,7 +13,7 @@ from moec.hf.build.norm import normalize
 from moec.hf.build.rope import rotate
 from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.spec import Latent, Norm
-from moec.mlir.ops import cut, elementwise, empty, merge_heads, split_heads, write
+from moec.mlir.ops import cut, each, elementwise, empty, merge_heads, split_heads, write
 from moec.mlir.text import Shaped, Value, float_literal
 
 
@@ -35,7 +35,10 @@ def attend_latent(scope: Scope, x: Value, latent: Latent, sequences: Sequences) 
 
     kv = scope.linear("kv", x, "kv_a")
     vector = cut(body, "latent", kv, [0, 0], [rows, latent.rank])
-    vector = split_heads(body, normalize(scope, "latent", vector, "kv_a_norm", norm), 1, rows)
+    vector = normalize(scope, "latent", vector, "kv_a_norm", norm)
+    if latent.factor != 1:
+        vector = each(body, "latent", vector, rows, lambda e: e * body.constant(latent.factor, "f32", "latent_factor"))
+    vector = split_heads(body, vector, 1, rows)
     key = cut(body, "key", split_heads(body, kv, 1, rows), [0, 0, latent.rank], [rows, 1, latent.rope.dim])
     update(scope, joined("kept", vector, rotated(key)), sequences.caches[0], sequences)
 

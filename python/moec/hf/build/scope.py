@@ -22,16 +22,19 @@ class Scope:
         By role.
     layer : Value or None
         What the leading dimension of the parameters is indexed by.
+    prefix : str
+        What stands in front of all roles.
     """
 
     body: Body
     rows: Value
     parameters: dict[str, Parameter]
     layer: Value | None = None
+    prefix: str = ""
 
     def weight(self, role: str) -> Value:
         """One layer's weights of a role."""
-        parameter = self.parameters[role]
+        parameter = self.parameters[self.prefix + role]
         shape = parameter.full_shape
         index = ""
         if self.layer:
@@ -43,7 +46,7 @@ class Scope:
         """x [N, in] times the transpose of a weight, by default the role's, [out, in], plus the role's bias if any."""
         y = grouped_matmul(self.body, hint, x, weight or self.weight(role), self.rows)
         bias = f"{role}_bias"
-        if bias not in self.parameters:
+        if self.prefix + bias not in self.parameters:
             return y
         ins = [(y, "nd"), (self.weight(bias), "d")]
         out = (empty(self.body, y.type.shape, self.rows), "nd")

@@ -16,15 +16,19 @@ from moec.hf.config import Config
 from moec.hf.generation import read_ends
 from moec.hf.refused import REFUSED
 from moec.hf.spec import Spec
+from moec.hf.wrapped import WRAPPERS
 
 FAMILIES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
-"""Values of ``model_type`` that have a page."""
+"""Values of ``model_type`` that have a page, hyphens as underscores."""
+
+ACCEPTED = tuple(sorted([*FAMILIES, *WRAPPERS]))
+"""Those, and the larger models that have a decoder of such a family."""
 
 # Training, bookkeeping, and outputs that only a framework has.
 _IGNORED = (
     "architectures auto_map chunk_size_feed_forward id2label initializer_range is_encoder_decoder label2id model_type "
     "output_attentions output_hidden_states output_router_logits pad_token_id problem_type return_dict "
-    "router_aux_loss_coef transformers_version use_cache _name_or_path"
+    "router_aux_loss_coef transformers_version use_cache _attn_implementation_autoset _name_or_path"
 ).split()
 
 
@@ -41,10 +45,16 @@ def read_spec(folder: Path) -> Spec:
     if family in REFUSED:
         config.refuse("model_type", f"a family without {REFUSED[family]}")
     page = family.replace("-", "_")
-    if page not in FAMILIES:
-        config.refuse("model_type", "one of " + ", ".join(FAMILIES))
-    spec = importlib.import_module(f"{__name__}.{page}").spec(config)
-    bos, eos = read_ends(folder, config)
-    config.ignore(*_IGNORED)
-    config.finish()
+    if page not in ACCEPTED:
+        config.refuse("model_type", "one of " + ", ".join(ACCEPTED))
+    wrapper, text = WRAPPERS.get(family), config
+    if wrapper:
+        text, page = wrapper.text_config(config), wrapper.family
+    spec = importlib.import_module(f"{__name__}.{page}").spec(text)
+    if wrapper:
+        spec = wrapper.wrap(spec, config)
+    bos, eos = read_ends(folder, text)
+    for part in (text, config):
+        part.ignore(*_IGNORED)
+        part.finish()
     return dataclasses.replace(spec, bos=bos, eos=eos, tokenizer=(folder / "tokenizer.json").exists())
