@@ -81,6 +81,19 @@ static Value softmaxOverTokens(ImplicitLocOpBuilder &b, ScoreOp op, Value out) {
       })[0];
 }
 
+/// log(1 + u) of a u that is not negative. Of w = 1 + u rounded it is
+/// log(w) * u / (w - 1), or u where w is 1: the rounding of w cancels (Higham,
+/// Accuracy and Stability of Numerical Algorithms, section 1.14.1). LLVM has no
+/// such function, and math.log1p becomes the logarithm of w.
+static Value log1p(ImplicitLocOpBuilder &b, Value u) {
+  Value one = constantF32(b, 1), w = arith::AddFOp::create(b, one, u);
+  Value product = arith::MulFOp::create(b, math::LogOp::create(b, w), u);
+  Value quotient =
+      arith::DivFOp::create(b, product, arith::SubFOp::create(b, w, one));
+  Value isOne = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, w, one);
+  return arith::SelectOp::create(b, isOne, u, quotient);
+}
+
 /// The score of one logit, where it does not depend on others.
 static Value scoreElement(ImplicitLocOpBuilder &b, ScoreFn fn, Value x) {
   Value zero = constantF32(b, 0), one = constantF32(b, 1);
@@ -96,9 +109,9 @@ static Value scoreElement(ImplicitLocOpBuilder &b, ScoreFn fn, Value x) {
     return arith::DivFOp::create(b, numerator,
                                  arith::AddFOp::create(b, one, exp));
   }
-  Value softplus = arith::AddFOp::create(
-      b, arith::MaximumFOp::create(b, x, zero), math::Log1pOp::create(b, exp));
-  return math::SqrtOp::create(b, softplus);
+  return math::SqrtOp::create(
+      b, arith::AddFOp::create(b, arith::MaximumFOp::create(b, x, zero),
+                               log1p(b, exp)));
 }
 
 namespace {

@@ -159,7 +159,52 @@ def test_refused_around_a_decoder(tmp_path, change, message):
     assert str(error.value) == f"{tmp_path / 'config.json'}: {message}"
 
 
-def test_published_dbrx(tmp_path):
+PUBLISHED = {
+    "gpt-oss-20b": """{"architectures": ["GptOssForCausalLM"], "attention_bias": true, "attention_dropout": 0.0,
+        "eos_token_id": 200002, "experts_per_token": 4, "head_dim": 64, "hidden_act": "silu", "hidden_size": 2880,
+        "initial_context_length": 4096, "initializer_range": 0.02, "intermediate_size": 2880,
+        "max_position_embeddings": 131072, "model_type": "gpt_oss", "num_attention_heads": 64,
+        "num_experts_per_tok": 4, "num_hidden_layers": 24, "num_key_value_heads": 8, "num_local_experts": 32,
+        "output_router_logits": false, "pad_token_id": 199999, "quantization_config": {"quant_method": "mxfp4",
+        "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens",
+        "lm_head"]}, "rms_norm_eps": 1e-05, "rope_scaling": {"beta_fast": 32.0, "beta_slow": 1.0, "factor": 32.0,
+        "original_max_position_embeddings": 4096, "rope_type": "yarn", "truncate": false}, "rope_theta": 150000,
+        "router_aux_loss_coef": 0.9, "sliding_window": 128, "swiglu_limit": 7.0, "tie_word_embeddings": false,
+        "transformers_version": "4.55.0.dev0", "use_cache": true, "vocab_size": 201088}""",
+    "dbrx-instruct": """{"architectures": ["DbrxForCausalLM"], "attn_config": {"clip_qkv": 8, "kv_n_heads": 8,
+        "model_type": "", "rope_theta": 500000}, "d_model": 6144, "emb_pdrop": 0.0, "ffn_config": {"ffn_act_fn":
+        {"name": "silu"}, "ffn_hidden_size": 10752, "model_type": "", "moe_jitter_eps": 0, "moe_loss_weight": 0.05,
+        "moe_normalize_expert_weights": 1, "moe_num_experts": 16, "moe_top_k": 4, "uniform_expert_assignment": false},
+        "initializer_range": 0.02, "max_seq_len": 32768, "model_type": "dbrx", "n_heads": 48, "n_layers": 40,
+        "output_router_logits": false, "resid_pdrop": 0.0, "router_aux_loss_coef": 0.05, "tie_word_embeddings": false,
+        "torch_dtype": "bfloat16", "transformers_version": "4.39.2", "use_cache": true, "vocab_size": 100352}""",
+    "Llama-4-Scout": """{"architectures": ["Llama4ForConditionalGeneration"], "boi_token_index": 200080,
+        "eoi_token_index": 200081, "image_token_index": 200092, "model_type": "llama4", "text_config":
+        {"_attn_implementation_autoset": true, "attention_bias": false, "attention_chunk_size": 8192,
+        "attention_dropout": 0.0, "bos_token_id": 200000, "eos_token_id": [200001, 200007, 200008],
+        "for_llm_compressor": false, "head_dim": 128, "hidden_act": "silu", "hidden_size": 5120,
+        "initializer_range": 0.02, "interleave_moe_layer_step": 1, "intermediate_size": 8192,
+        "intermediate_size_mlp": 16384, "max_position_embeddings": 10485760, "model_type": "llama4_text",
+        "no_rope_layers": [], "num_attention_heads": 40, "num_experts_per_tok": 1, "num_hidden_layers": 48,
+        "num_key_value_heads": 8, "num_local_experts": 16, "output_router_logits": false, "pad_token_id": 200018,
+        "rms_norm_eps": 1e-05, "rope_scaling": {"factor": 16.0, "high_freq_factor": 1.0, "low_freq_factor": 1.0,
+        "original_max_position_embeddings": 8192, "rope_type": "llama3"}, "rope_theta": 500000.0,
+        "router_aux_loss_coef": 0.001, "router_jitter_noise": 0.0, "torch_dtype": "bfloat16", "use_cache": true,
+        "use_qk_norm": true, "vocab_size": 202048}, "torch_dtype": "bfloat16", "transformers_version": "4.51.0.dev0",
+        "vision_config": {"hidden_size": 1408}}""",
+}
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_published(model, tmp_path):
+    """Settings of transformers 4, as models were published with them."""
+    (tmp_path / "config.json").write_text(PUBLISHED[model])
+    spec = read_spec(tmp_path)
+    layers, experts = {"gpt-oss-20b": (24, 32), "dbrx-instruct": (40, 16), "Llama-4-Scout": (48, 16)}[model]
+    assert (len(spec.layers), spec.layers[0].ffn.experts) == (layers, experts)
+
+
+def test_base_of_dbrx(tmp_path):
     """Its rotary base is the one beside its attention; another one elsewhere is refused."""
     config = FAMILIES["dbrx"][0]
     (tmp_path / "config.json").write_text(json.dumps(config | {"attn_config": {"kv_n_heads": 3, "rope_theta": 5e5}}))

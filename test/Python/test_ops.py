@@ -81,6 +81,11 @@ def activations(x):
     return ops.sigmoid(x), ops.relu(x), ops.silu(x), ops.gelu(x)
 
 
+@case(lambda x: np.logaddexp(0, x), x=X)
+def softplus(x):
+    return ops.softplus(x)
+
+
 @case(lambda x, y: (np.where((x > y) & ~(x < 0) | (y != y), x, -1), np.float32(x >= 0), x <= y), x=X, y=Y)
 def conditions(x, y):
     return ops.where((x > y) & ~(x < 0) | (y != y), x, -1), (x >= 0).astype("f32"), x <= y
@@ -98,10 +103,17 @@ def integers(x, i):
     return i * 3 - 1 + ops.maximum(i, 2), x * i[:, None].astype("f32"), i == 2
 
 
-@case(lambda x: (x.sum(1), x.sum(0), x.max(1), x.min(0, initial=np.inf), x.max(1, keepdims=True), x.sum()), x=X)
+@case(lambda x: (x.sum(1), x.sum(0), x.max(1), x.min(0, initial=np.inf), x.max(1, keepdims=True), x.sum()[None]), x=X)
 def reductions(x):
     columns = ops.sum(x, 0)
-    return ops.sum(x, 1), columns, ops.max(x, -1), ops.min(x, 0), ops.max(x, 1, keepdims=True), ops.sum(columns, 0)
+    return (
+        ops.sum(x, 1),
+        columns,
+        ops.max(x, -1),
+        ops.min(x, 0),
+        ops.max(x, 1, keepdims=True),
+        ops.sum(columns, 0).reshape(1),
+    )
 
 
 @case(lambda x: (np.concatenate([x[:, 4:], x[:, :2], x[:, -1:]], 1), x[:, 3], x[:, None, 1], x[:, 1]), x=X)
@@ -110,12 +122,15 @@ def parts(x):
     return ops.concatenate([x[:, 4:], x[:, :2], x[:, -1:]], 1), x[:, 3], x[:, None, 1], flat.reshape(-1, 3)[:, 1]
 
 
-@case(lambda x: (x * [1, -2, 0.5, 0, 3, -1e30, 7], np.broadcast_to(np.arange(7), x.shape), x * 0 + 2.5), x=X)
+@case(
+    lambda x: (x * [1, -2, 0.5, 0, 3, -1e30, 7], np.broadcast_to(np.arange(7), x.shape), x * 0 + 2.5, x > np.inf), x=X
+)
 def constants(x):
     return (
         x * ops.constant([1, -2, 0.5, 0, 3, -1e30, 7]),
         ops.broadcast_to(ops.arange(7), x.shape),
         ops.full(x.shape, 2.5),
+        ops.full(x.shape, False),
     )
 
 
@@ -181,8 +196,8 @@ def selections(s, b):
     return (
         ops.select(s, 12),
         ops.select(s, 4, bias=b),
-        ops.select(s, 3, groups=ops.Groups(4, keep=2, by=2)),
-        ops.select(s, 3, groups=ops.Groups(4, keep=2, fill="zero")),
+        ops.select(s, 3, groups=ops.Groups(4, keep=2, terms=2)),
+        ops.select(s, 3, groups=ops.Groups(4, keep=2, fill=0)),
         ops.select(s, 5, above=0.5),
         ops.select(ops.score(s), 12, until=0.8),
     )
@@ -270,6 +285,33 @@ def mixture(x):
     return mixed(ops, x, ops.linear(x, ROUTER))
 
 
+INNER = PROGRAM.weight("inner", random(8, 7, 4, 36) / 6)
+LEAVES = PROGRAM.weight("leaves", random(9, 7, 4, 36, 36) / 6, "bf16")
+
+
+def level(module, x, router, experts, body):
+    """Each token's two best experts of one level of a hierarchy."""
+    logits = module.grouped_matmul(x, router)
+    indices = module.select(logits, 2)
+    row, perm, offsets = module.assign(indices, experts)
+    ys = module.experts(module.dispatch(x, perm, 2), offsets, [experts], [body])
+    return module.combine(ys, row, module.score(module.weigh(logits, indices)))
+
+
+def levels(module, x, router, inner, leaves):
+    """Seven mixtures of four experts (arXiv:1701.06538, appendix B)."""
+
+    def mixture(rows, e):
+        return level(module, rows, inner[e], 4, lambda rows, j: module.grouped_matmul(rows, leaves[e, j]))
+
+    return level(module, x, router, 7, mixture)
+
+
+@case(lambda x: levels(reference, x, ROUTER.array, INNER.array, LEAVES.array), x=ops.f32("T", 36))
+def hierarchy(x):
+    return levels(ops, x, ROUTER, INNER, LEAVES)
+
+
 def soft(module, x, logits, cu):
     slots = module.soft_dispatch(x, module.score(logits, over_tokens=True, cu=cu), cu)
     return module.soft_combine(slots, module.score(logits), cu)
@@ -344,3 +386,9 @@ def test_case(model, name, tokens):
             np.testing.assert_allclose(a, w, rtol=0, atol=TOLERANCE * max(1, np.abs(w).max(initial=0)))
         else:
             np.testing.assert_array_equal(a, w)
+
+
+def test_small_softplus(model):
+    """The logarithm of a number near 1 keeps its digits: 4 roundings of an exponential and 8 others."""
+    x = np.linspace(-80, 80, 7 * 300, dtype=np.float32).reshape(-1, 7)
+    np.testing.assert_allclose(model.softplus(x), np.logaddexp(0, x.astype(np.float64)), rtol=12 * 2.0**-24)

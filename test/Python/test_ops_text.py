@@ -68,7 +68,7 @@ TEXTS = {
         f"%idx = moe.select %s top 4 : {SCORES}",
     ),
     "select with everything": (
-        lambda s, b, **_: ops.select(s, 4, bias=b, groups=ops.Groups(8, keep=4, by=2), above=0, until=0.9),
+        lambda s, b, **_: ops.select(s, 4, bias=b, groups=ops.Groups(8, keep=4, terms=2), above=0, until=0.9),
         "%idx = moe.select %s top 4 bias(%b : tensor<16xf32>) groups <8 keep 4 by 2 fill neg_inf> above 0.0 "
         f"until 0.9 : {SCORES}",
     ),
@@ -233,11 +233,15 @@ REFUSED = {
     ),
     "column": (
         lambda x, **_: x[:, 160],
-        "index: expected a number or slice below 160, got 160",
+        "index: expected a number below 160 or a slice that has one, got 160",
+    ),
+    "empty slice": (
+        lambda x, **_: x[:, 160:],
+        "index: expected a number below 160 or a slice that has one, got slice(160, None, None)",
     ),
     "reshape": (
         lambda x, **_: x.reshape(-1, 7),
-        "reshape: expected a shape with as many elements as ['T', 160], got [-1, 7]",
+        "reshape: expected a shape with as many elements as [T, 160], got [-1, 7]",
     ),
     "concatenate": (
         lambda x, i, **_: ops.concatenate([x, i], 1),
@@ -299,11 +303,15 @@ REFUSED = {
         lambda rows, offsets, **_: ops.experts(
             rows, offsets, [8, 8], [lambda rows, e: rows, lambda rows, e: rows[:, 1:]]
         ),
-        "experts: segment 1: expected f32 [rows of segment 1, 96], got f32 [rows of segment 1, 95]",
+        "experts: segment 1: expected f32 [rows of %ys in segment 1, 96], got f32 [rows of %ys in segment 1, 95]",
     ),
     "offsets": (
         lambda rows, bias, counts, **_: ops.group_add(rows, bias, counts),
         "group_add: offsets: expected i32 [17], got i32 [16]",
+    ),
+    "situ": (
+        lambda rows, **_: ops.glu(rows, rows, "situ", alpha=2.0),
+        "glu: alpha, beta: expected both for situ, got 2.0, None",
     ),
     "glu": (
         lambda rows, **_: ops.glu(rows, rows, post=True),
@@ -326,7 +334,7 @@ def test_refused(name):
 
 def test_refused_results():
     program = ops.Program()
-    with pytest.raises(moec.Error, match=r"^flat: result 0: expected extents .*, got \['T\*4'\]$"):
+    with pytest.raises(moec.Error, match=r"^flat: result 0: expected extents .*, got \[T\*4\]$"):
 
         @program.function(x=ops.f32("T", 4))
         def flat(x):
@@ -352,11 +360,30 @@ def test_refused_scope():
         kept[0] + 1
 
 
+def test_refused_function():
+    """What a function that is refused would have read is not declared."""
+    program = ops.Program()
+    weight = program.weight("w", np.ones((5, 4)))
+    with pytest.raises(moec.Error, match="^add: expected shapes that broadcast"):
+
+        @program.function(x=ops.f32("T", 4))
+        def wrong(x):
+            return ops.linear(x, weight) + x
+
+    assert str(program) == "module {\n\n}\n"
+
+
 def test_refused_names():
     program = ops.Program()
     program.weight("w", [1.0])
+
+    def w(x):
+        return x
+
+    with pytest.raises(moec.Error, match="^expected a new name of letters, digits, _ and ., got 'w'$"):
+        program.function(x=ops.f32("T"))(w)
     for name in ("w", "", "a b", "3"):
-        with pytest.raises(moec.Error, match="^weight: expected a new name"):
+        with pytest.raises(moec.Error, match="^expected a new name"):
             program.weight(name, [1.0])
     with pytest.raises(moec.Error, match="^weight: v: expected numbers, got bool"):
         program.weight("v", [True])

@@ -24,6 +24,14 @@ SETTINGS = {
         "high_freq_factor": 4.0,
         "original_max_position_embeddings": 256,
     },
+    "llama3 without blending": {
+        "rope_type": "llama3",
+        "rope_theta": 5e5,
+        "factor": 16.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 1.0,
+        "original_max_position_embeddings": 256,
+    },
     "yarn": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 512},
     "yarn untruncated": {
         "rope_type": "yarn",

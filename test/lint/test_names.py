@@ -7,10 +7,13 @@ import re
 import pytest
 from tree import ROOT, definitions, files, operations, passes, read
 
+import moec.ops
 import moec.reference
 
 # Declarations and terminators compute nothing, and panel_matmul is the tile of a grouped_matmul.
 WITHOUT_REFERENCE = {"parameter", "load_parameter", "panel_matmul", "yield"}
+# The builder writes graphs, where composites and caches have no place.
+WITHOUT_BUILDER = WITHOUT_REFERENCE | {"route", "attention", "cache_update"}
 
 
 def camel(name: str) -> str:
@@ -34,6 +37,8 @@ def test_operation(mnemonic):
     assert operations()[mnemonic] == camel(mnemonic) + "Op"
     has_reference = mnemonic in moec.reference.__all__
     assert has_reference == (mnemonic not in WITHOUT_REFERENCE), f"expected moec.reference.{mnemonic}"
+    has_builder = mnemonic in moec.ops.__all__
+    assert has_builder == (mnemonic not in WITHOUT_BUILDER), f"expected moec.ops.{mnemonic}"
 
 
 @pytest.mark.parametrize("mnemonic", operations())

@@ -158,7 +158,8 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [
     position `past[b]`, its cache is `[layer, slot[b]]` of `k_cache`, `v_cache` `[L,slots,max_len,kv,D]`. Query head
     `h` reads key/value head `h / (heads/kv)`. A row at position `p` sees the positions `j <= p`, or with `lengths` `[B]`
     the positions `j < lengths[b]`, as encoders and attention to an encoder's result do; with a `window` `w`, those of
-    them with `j > p - w`; with a `chunk` `c`, those with `j >= floor(p/c) * c`. A row that sees nothing is NaN.
+    them with `j > p - w`; with a `chunk` `c`, those with `j >= floor(p/c) * c`. A row that sees nothing is NaN, or 0
+    with `sinks`.
 
     `o = sum_j w_j v_j` with `w_j = exp(s_j) / (exp(sink_h) + sum_j exp(s_j))`, `s_j = scale * q.k_j` over what the row
     sees. A sink is one learned logit per query head without a value; without `sinks` there is no such term. A `bias`

@@ -301,7 +301,7 @@ def decoder(
     """
     layers = tuple(layers)
     lengths = [layer.attention.rope.max_len for layer in layers if layer.attention.rope]
-    config.only("attention_dropout", 0)
+    config.ignore("attention_dropout")  # only in training
     config.only("hidden_act", "silu")
     return Spec(
         architecture=config.word("model_type"),

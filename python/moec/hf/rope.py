@@ -126,12 +126,13 @@ def _llama3(settings: Config, wavelengths: np.ndarray, theta: float, max_len: in
     """Waves that are long against the original length are interpolated, short ones kept, those between blended."""
     factor = settings.number("factor")
     low, high = settings.number("low_freq_factor"), settings.number("high_freq_factor")
-    if low >= high:
-        settings.refuse("low_freq_factor", f"a number less than high_freq_factor ({high})")
+    if low > high:
+        settings.refuse("low_freq_factor", f"a number of at most high_freq_factor ({high})")
     original = settings.integer("original_max_position_embeddings", max_len)
     inv_freq = 1 / wavelengths
     period = 2 * math.pi / inv_freq
-    keep = (original / period - low) / (high - low)
+    turns = original / period
+    keep = (turns - low) / (high - low) if low < high else (turns > low).astype(np.float32)
     blended = (1 - keep) * inv_freq / factor + keep * inv_freq
     short, long = period < original / high, period > original / low
     return np.where(short, inv_freq, np.where(long, inv_freq / factor, blended)), 1.0

@@ -103,6 +103,24 @@ def loop(body: Body, hint: str, count: Value, init: Value, step: Callable[[Value
     return result
 
 
+def look_up(body: Body, hint: str, numbers: Sequence[int], position: Value) -> Value:
+    """One of several numbers, as an index."""
+    table = body.constant(f"dense<{list(numbers)}>", Shaped((len(numbers),), "index"), f"{hint}_table")
+    return body.op(hint, "index", f"tensor.extract {table}[{position}] : {table.type}")
+
+
+def switch(body: Body, hint: str, number: Value, type: Shaped, branches: Sequence[Callable[[], Value]]) -> Value:
+    """What the branch of a number returns."""
+    result = body.value(hint, type)
+    body.line(f"{result} = scf.index_switch {number} -> {type}")
+    *cases, last = branches
+    for head, branch in [*((f"case {i}", case) for i, case in enumerate(cases)), ("default", last)]:
+        with body.region(head):
+            y = branch()
+            body.line(f"scf.yield {y} : {type}")
+    return result
+
+
 def cut(body: Body, hint: str, tensor: Value, starts: Sequence[Place], sizes: Sequence[Place], step: int = 1) -> Value:
     """A part of a tensor, with every `step`-th element of its last dimension."""
     type = Shaped(tuple(size if isinstance(size, int) else None for size in sizes), tensor.type.dtype)

@@ -9,8 +9,21 @@ from moec.errors import Error
 from moec.mlir import ops as linalg
 from moec.mlir import scalar as scalars
 from moec.mlir.text import Value
-from moec.ops.scope import Shape, current
-from moec.ops.tensor import Operand, Tensor, binary, elementwise, empty, letters, operand, real, scalar, unary
+from moec.ops.scope import Shape, current, shown
+from moec.ops.tensor import (
+    Operand,
+    Tensor,
+    axis_of,
+    binary,
+    computed,
+    elementwise,
+    empty,
+    letters,
+    operand,
+    real,
+    scalar,
+    unary,
+)
 
 
 def exp(x: Operand) -> Tensor:
@@ -90,7 +103,7 @@ def where(condition: Operand, a: Any, b: Any) -> Tensor:
     if condition.dtype != "i1":
         raise Error(f"where: condition: expected i1, got {condition.dtype}")
     tensors = [operand("where", role, x) for role, x in (("a", a), ("b", b)) if isinstance(x, Operand)]
-    dtypes = {tensor.dtype.replace("bf16", "f32") for tensor in tensors}
+    dtypes = {computed(tensor.dtype) for tensor in tensors}
     if len(dtypes) != 1:
         raise Error(f"where: expected a and b of one dtype, at least one a tensor, got {a!r} and {b!r}")
     (dtype,) = dtypes
@@ -106,6 +119,8 @@ def where(condition: Operand, a: Any, b: Any) -> Tensor:
 def astype(x: Operand, dtype: str) -> Tensor:
     """Numbers as ``"f32"``, or conditions as ``"i32"`` or ``"f32"``, 1 where they hold."""
     x = operand("astype", "x", x)
+    if x.dtype == dtype:
+        return x
     texts = {("i32", "f32"): "arith.sitofp", ("i1", "f32"): "arith.uitofp", ("i1", "i32"): "arith.extui"}
     if (x.dtype, dtype) not in texts:
         raise Error(f"astype: expected i32 to f32, i1 to f32 or i1 to i32, got {x.dtype} to {dtype}")
@@ -141,8 +156,7 @@ def matmul(a: Operand, b: Operand) -> Tensor:
     """
     a, b = real("matmul", "a", a), real("matmul", "b", b)
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[0]:
-        got = " and ".join(f"[{', '.join(map(str, x.shape))}]" for x in (a, b))
-        raise Error(f"matmul: expected [N, K] and [K, M], got {got}")
+        raise Error(f"matmul: expected [N, K] and [K, M], got {shown(a.shape)} and {shown(b.shape)}")
     shape = (a.shape[0], b.shape[1])
     ins = [(a.value, "nk"), (b.value, "km")]
     out = (_filled("matmul", shape, "f32", 0), "nm")
@@ -150,8 +164,9 @@ def matmul(a: Operand, b: Operand) -> Tensor:
     return Tensor(value, shape)
 
 
-def full(shape: Shape, number: Any, dtype: str = "f32") -> Tensor:
-    """A tensor that holds one number everywhere; names in the shape are those of arguments."""
+def full(shape: Shape, number: float | int | bool) -> Tensor:
+    """A tensor that holds one number everywhere, f32, i32 or i1; names in the shape are those of arguments."""
+    dtype = {bool: "i1", int: "i32"}.get(type(number), "f32")
     return Tensor(_filled("full", shape, dtype, number), shape)
 
 
@@ -163,12 +178,9 @@ def _filled(op: str, shape: Shape, dtype: str, number: Any) -> Value:
 
 def _reduced(op: str, x: Operand, axis: int, keepdims: bool, texts: dict[str, tuple[str, Any]]) -> Tensor:
     x = operand(op, "x", x)
-    dtype = x.dtype.replace("bf16", "f32")
+    axis, dtype = axis_of(op, x, axis), computed(x.dtype)
     if dtype not in texts:
         raise Error(f"{op}: x: expected {' or '.join(texts)}, got {dtype}")
-    if not -len(x.shape) <= axis < len(x.shape):
-        raise Error(f"{op}: axis: expected one of {len(x.shape)} axes, got {axis}")
-    axis %= len(x.shape)
     text, start = texts[dtype]
     dims = letters(len(x.shape))
     kept = [number for number in range(len(dims)) if number != axis]

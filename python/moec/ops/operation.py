@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from moec.errors import Error
-from moec.mlir.text import types
+from moec.mlir.text import float_literal, types
 from moec.ops.scope import Extent, Shape, described, plus
 from moec.ops.tensor import Tensor, emit, operand
 
@@ -94,3 +94,8 @@ class Operation:
         if letter not in self._extents:
             return extent if actual is None else actual
         return plus(self[letter], 1) if one else self[letter]
+
+
+def numbers(**clauses: float | None) -> str:
+    """Clauses of a number each, as they are printed; those without one are absent."""
+    return "".join(f" {word} {float_literal(number)}" for word, number in clauses.items() if number is not None)

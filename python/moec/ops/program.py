@@ -16,7 +16,7 @@ import numpy as np
 
 from moec.errors import Error
 from moec.mlir.text import Argument, Body, Value
-from moec.ops.scope import Extent, Scope, Shape, current, type_of
+from moec.ops.scope import Extent, Scope, Shape, current, shown, type_of
 from moec.ops.tensor import Index, Operand, Tensor, operand
 
 _SYMBOL = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
@@ -57,28 +57,32 @@ class Weight(Operand):
         The values, rounded to the dtype.
     dtype : str
         ``"f32"`` or ``"bf16"``.
-    is_read : bool
-        Whether a function uses it.
     """
 
     def __init__(self, name: str, array: np.ndarray, dtype: str, program: Program):
         self.name = name
         self.array = array
         self.dtype = dtype
-        self.is_read = False
         self._program = program
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
     def __getitem__(self, key: Any) -> Tensor:
-        return self._load("index", "x", [key]) if isinstance(key, Index) else super().__getitem__(key)
+        keys = key if isinstance(key, tuple) else (key,)
+        if all(isinstance(item, Index) for item in keys):
+            return self._load("index", "x", keys)
+        return super().__getitem__(key)
 
     def here(self, op: str, role: str) -> Tensor:
-        return self._load(op, role, [])
+        return self._load(op, role, ())
 
-    def _load(self, op: str, role: str, indices: list[Index]) -> Tensor:
-        scope, shape = current(), self.array.shape[len(indices) :]
+    def _load(self, op: str, role: str, indices: tuple[Index, ...]) -> Tensor:
+        scope, shape = current(), self.shape[len(indices) :]
         if scope.body is not self._program._body:
             raise Error(f"{op}: {role}: expected a weight of this program, got another's")
-        self.is_read = True
+        self._program._loaded.add(self.name)
         at = f"[{', '.join(str(index.value) for index in indices)}]" if indices else ""
         type = type_of(shape, self.dtype)
         text = f"moe.load_parameter @{self.name}{at} : {type}"
@@ -101,11 +105,14 @@ class Program:
     def __init__(self):
         self._weights: dict[str, Weight] = {}
         self._functions: dict[str, str] = {}
+        self._used: set[str] = set()
+        # The function that is traced, and the weights that it loads.
         self._body: Body | None = None
+        self._loaded: set[str] = set()
 
     def __str__(self) -> str:
         declarations = [
-            f'  moe.parameter @{weight.name} : {type_of(weight.array.shape, weight.dtype)} from "{weight.name}"'
+            f'  moe.parameter @{weight.name} : {type_of(weight.shape, weight.dtype)} from "{weight.name}"'
             for weight in self._read
         ]
         parts = ["\n".join(declarations)] * bool(declarations) + list(self._functions.values())
@@ -127,13 +134,12 @@ class Program:
         Error
             If the name is taken or cannot be one, or the array is not one of numbers.
         """
-        if not _SYMBOL.fullmatch(name) or name in self._weights:
-            raise Error(f"weight: expected a new name of letters, digits, _ and ., got {name!r}")
+        self._check_new(name)
         if dtype not in ("f32", "bf16"):
             raise Error(f"weight: {name}: expected dtype f32 or bf16, got {dtype}")
         array = np.asarray(array)
         if array.dtype.kind not in "fiu" or not array.size:
-            raise Error(f"weight: {name}: expected numbers, got {array.dtype} {list(array.shape)}")
+            raise Error(f"weight: {name}: expected numbers, got {array.dtype} {shown(array.shape)}")
         array = np.array(array, np.float32, order="C")
         self._weights[name] = Weight(name, _rounded(array) if dtype == "bf16" else array, dtype, self)
         return self._weights[name]
@@ -153,15 +159,17 @@ class Program:
             number nor an argument's.
         """
         for name, type in arguments.items():
+            if not _SYMBOL.fullmatch(name):
+                raise Error(f"expected a name of letters, digits and _, got {name!r}")
             for extent in type.shape:
                 if not (_EXTENT.fullmatch(extent) if isinstance(extent, str) else extent > 0):
                     raise Error(f"{name}: expected extents that are names or positive numbers, got {extent!r}")
 
         def add(function: Callable[..., Any]) -> Callable[..., Any]:
             name = function.__name__
-            if name in self._functions:
-                raise Error(f"{name}: expected a new name for a function, got one that is there")
+            self._check_new(name)
             self._functions[name] = self._traced(name, function, arguments)
+            self._used |= self._loaded
             return function
 
         return add
@@ -184,12 +192,17 @@ class Program:
     @property
     def _read(self) -> list[Weight]:
         """The weights that functions use."""
-        return [weight for weight in self._weights.values() if weight.is_read]
+        return [weight for name, weight in self._weights.items() if name in self._used]
+
+    def _check_new(self, name: str) -> None:
+        """Check that a name can be that of a weight or function, and is none yet."""
+        if not _SYMBOL.fullmatch(name) or name in self._weights or name in self._functions:
+            raise Error(f"expected a new name of letters, digits, _ and ., got {name!r}")
 
     def _traced(self, name: str, function: Callable[..., Any], arguments: Mapping[str, TensorType]) -> str:
         """The text of a function."""
         signature = [Argument(name, type_of(type.shape, type.dtype), type.shape) for name, type in arguments.items()]
-        self._body = Body(signature)
+        self._body, self._loaded = Body(signature), set()
         with Scope(self._body).entered():
             tensors = {name: Tensor(value, arguments[name].shape) for name, value in self._body.arguments.items()}
             returned = function(**tensors)
@@ -203,8 +216,8 @@ class Program:
         """What a function returns, and its description."""
         tensor = operand(function, f"result {number}", result)
         if any(isinstance(extent, str) and extent not in known for extent in tensor.shape):
-            wanted = f"extents that are numbers or an argument's, got {list(tensor.shape)}"
-            raise Error(f"{function}: result {number}: expected {wanted}")
+            wanted = "extents that are numbers or an argument's"
+            raise Error(f"{function}: result {number}: expected {wanted}, got {shown(tensor.shape)}")
         return Argument(f"result{number}", tensor.value.type, tensor.shape), tensor.value
 
 

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from moec.mlir.text import float_literal, names
-from moec.ops.operation import Operation
+from moec.ops.operation import Operation, numbers
 from moec.ops.scope import current, times, type_of
 from moec.ops.tensor import Operand, Tensor
 
 SCORES = ("softmax", "sigmoid", "sqrtsoftplus", "relu")
 ROUNDINGS = ("floor", "ceil", "nearest")
+_FILLS = {-math.inf: "neg_inf", 0: "zero"}
 
 
 @dataclass(frozen=True)
@@ -24,19 +26,19 @@ class Groups:
         Groups of equally many consecutive experts.
     keep : int
         Of those, how many are chosen from.
-    by : int
+    terms : int
         A group's score is the sum of that many of its largest keys.
-    fill : str
-        Key of an expert outside: ``"neg_inf"`` or ``"zero"``.
+    fill : float
+        Key of an expert outside: minus infinity or 0.
     """
 
     count: int
     keep: int
-    by: int = 1
-    fill: str = "neg_inf"
+    terms: int = 1
+    fill: float = -math.inf
 
     def __str__(self) -> str:
-        return f"<{self.count} keep {self.keep} by {self.by} fill {self.fill}>"
+        return f"<{self.count} keep {self.keep} by {self.terms} fill {_FILLS[self.fill]}>"
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,11 @@ def select(
         op.check(1 <= groups.count and experts % groups.count == 0, "groups", f"a divisor of {experts}", groups.count)
         size = experts // groups.count
         op.check(1 <= groups.keep <= groups.count, "groups: keep", f"1 to {groups.count}", groups.keep)
-        op.check(1 <= groups.by <= size, "groups: by", f"1 to {size}", groups.by)
-        op.check(groups.fill in ("neg_inf", "zero"), "groups: fill", "neg_inf or zero", groups.fill)
+        op.check(1 <= groups.terms <= size, "groups: terms", f"1 to {size}", groups.terms)
+        op.check(groups.fill in _FILLS, "groups: fill", "-inf or 0", groups.fill)
         op.check(k <= groups.keep * size, "k", f"at most the {groups.keep * size} experts of the kept groups", k)
         clauses += f" groups {groups}"
-    clauses += _numbers(above=above, until=until)
+    clauses += numbers(above=above, until=until)
     return op.result("idx", (op["T"], k), "i32", f"{key.value} top {k}{clauses}", key)
 
 
@@ -165,7 +167,7 @@ def weigh(
     op.check(norm in (None, "sum", "l2"), "norm", "sum or l2", norm)
     op.check(norm is not None or plus is at_least is None, "norm", "sum or l2 beside plus and at_least", norm)
     op.check(None in (plus, at_least), "plus", "none beside at_least", plus)
-    clauses = f" norm {norm}" * (norm is not None) + _numbers(plus=plus, at_least=at_least, scale=scale)
+    clauses = f" norm {norm}" * (norm is not None) + numbers(plus=plus, at_least=at_least, scale=scale)
     text = f"{scores.value} at {indices.value}{clauses}"
     return op.result("weights", indices.shape, "f32", text, scores, indices)
 
@@ -291,8 +293,3 @@ def combine(ys: Operand, row: Operand, weights: Operand) -> Tensor:
     weights = op.operand("weights", weights, "f32", "T", "k")
     text = f"{ys.value}, {row.value}, {weights.value}"
     return op.result("y", (op["T"], op["H"]), "f32", text, ys, row, weights)
-
-
-def _numbers(**clauses: float | None) -> str:
-    """Clauses with a number each, where it is given."""
-    return "".join(f" {word} {float_literal(number)}" for word, number in clauses.items() if number is not None)

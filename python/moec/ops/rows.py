@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from moec.mlir.text import float_literal
-from moec.ops.operation import Operation
+from moec.ops.operation import Operation, numbers
 from moec.ops.routing import assign, combine, dispatch
 from moec.ops.scope import Scope, current, times, type_of
 from moec.ops.tensor import Index, Operand, Tensor, empty
@@ -106,13 +105,12 @@ def glu(
     gate, up = op.operand("gate", gate, "f32", "N", "I"), op.operand("up", up, "f32", "N", "I")
     op.check(kind in GLUS, "kind", " or ".join(GLUS), kind)
     op.check(alpha is None or kind in ("swiglu", "situ"), "alpha", f"none for {kind}", alpha)
-    op.check((beta is not None) <= (kind == "situ"), "beta", f"none for {kind}", beta)
+    op.check(beta is None or kind == "situ", "beta", f"none for {kind}", beta)
+    op.check(kind != "situ" or None not in (alpha, beta), "alpha, beta", "both for situ", f"{alpha}, {beta}")
     op.check(limit is None or limit > 0, "limit", "a positive number", limit)
     op.check(limit is not None or not post, "post", "a limit", "none")
-    clauses = {"alpha": alpha, "beta": beta, "offset": offset, "limit": limit}
-    clause = "".join(f" {word} {float_literal(number)}" for word, number in clauses.items() if number is not None)
-    text = f"{kind} {gate.value}, {up.value}{clause}{' post' if post else ''}"
-    return op.result("hidden", gate.shape, "f32", text, gate)
+    clauses = numbers(alpha=alpha, beta=beta, offset=offset, limit=limit) + " post" * post
+    return op.result("hidden", gate.shape, "f32", f"{kind} {gate.value}, {up.value}{clauses}", gate)
 
 
 def experts(
@@ -155,7 +153,7 @@ def experts(
     for number, expert in enumerate(bodies):
         last = number == len(segments) - 1
         with body.region("}," if number else head, "}" if last else ""), Scope(body, outer).entered():
-            op["n"] = f"rows of segment {number}"
+            op["n"] = f"rows of {result} in segment {number}"
             x, e = body.value("rows", type_of((op["n"], op["H"]), "f32")), body.value("e", "index")
             body.line(f"^bb0({x}: {x.type}, {e}: index):")
             y = op.operand(f"segment {number}", expert(Tensor(x, (op["n"], op["H"])), Index(e)), "f32", "n", "D")

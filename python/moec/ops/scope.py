@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Union
@@ -103,9 +103,14 @@ def type_of(shape: Shape, dtype: str) -> Shaped:
     return Shaped(tuple(extent if isinstance(extent, int) else None for extent in shape), dtype)
 
 
+def shown(shape: Sequence[Extent]) -> str:
+    """A shape as messages show it: ``[T, 64]``."""
+    return f"[{', '.join(map(str, shape))}]"
+
+
 def described(shape: Shape, dtype: str) -> str:
     """A type as messages show it: ``f32 [T, 64]``."""
-    return f"{dtype} [{', '.join(map(str, shape))}]"
+    return f"{dtype} {shown(shape)}"
 
 
 def times(extent: Extent, factor: int) -> Extent:

@@ -12,8 +12,20 @@ import numpy as np
 from moec.errors import Error
 from moec.mlir import ops as linalg
 from moec.mlir.text import Value, float_literal
-from moec.ops.scope import Extent, Shape, current, described, quotient, times, type_of
-from moec.ops.tensor import Index, Operand, Tensor, broadcast, elementwise, emit, empty, letters, operand
+from moec.ops.scope import Extent, Shape, current, described, quotient, shown, times, type_of
+from moec.ops.tensor import (
+    Index,
+    Operand,
+    Tensor,
+    axis_of,
+    broadcast,
+    computed,
+    elementwise,
+    emit,
+    empty,
+    letters,
+    operand,
+)
 
 
 def constant(array: Any) -> Tensor:
@@ -64,9 +76,8 @@ def broadcast_to(x: Operand, shape: Shape) -> Tensor:
     """
     x = operand("broadcast_to", "x", x)
     if broadcast("broadcast_to", [x.shape, shape]) != tuple(shape):
-        raise Error(f"broadcast_to: x: expected a shape that broadcasts to {shape}, got {x.shape}")
-    like = Tensor(empty(shape, x.dtype), shape)
-    return elementwise("broadcast_to", [x, like], lambda e, _: e, x.dtype)
+        raise Error(f"broadcast_to: x: expected a shape that broadcasts to {shown(shape)}, got {shown(x.shape)}")
+    return elementwise("broadcast_to", [x], lambda e: e, computed(x.dtype), shape)
 
 
 def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
@@ -78,8 +89,10 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
         If other extents or dtypes differ.
     """
     parts = [operand("concatenate", str(number), x) for number, x in enumerate(tensors)]
+    if not parts:
+        raise Error("concatenate: expected at least one tensor, got none")
     first = parts[0]
-    axis %= len(first.shape)
+    axis = axis_of("concatenate", first, axis)
 
     def rest(part: Tensor) -> tuple[str, Shape]:
         return part.dtype, part.shape[:axis] + part.shape[axis + 1 :]
@@ -117,7 +130,7 @@ def take(table: Operand, indices: Operand) -> Tensor:
     rows = rows if isinstance(rows, Value) else scope.body.index(rows)
     last = op("last", "index", f"arith.subi {rows}, {scope.body.index(1)} : index")
     shape, own = indices.shape + table.shape[1:], letters(len(indices.shape))
-    dtype = "f32" if table.dtype == "bf16" else table.dtype
+    dtype = computed(table.dtype)
 
     def element(index: Value) -> Value:
         row = op("row", "index", f"arith.index_cast {index} : i32 to index")
@@ -137,8 +150,7 @@ def transpose(x: Operand) -> Tensor:
     x = operand("transpose", "x", x)
     if len(x.shape) != 2:
         raise Error(f"transpose: x: expected two axes, got {described(x.shape, x.dtype)}")
-    dtype = "f32" if x.dtype == "bf16" else x.dtype
-    out = (empty(x.shape[::-1], dtype), "nd")
+    out = (empty(x.shape[::-1], computed(x.dtype)), "nd")
     value = linalg.elementwise(current().body, "transposed", [(x.value, "dn")], out, lambda e: e)
     return Tensor(value, x.shape[::-1])
 
@@ -157,17 +169,17 @@ def reshape(x: Operand, shape: Sequence[int]) -> Tensor:
     total = times(named[0], total) if named else total
     result = _completed(tuple(shape), total) if len(named) < 2 else None
     if result is None:
-        raise Error(f"reshape: expected a shape with as many elements as {list(x.shape)}, got {list(shape)}")
+        raise Error(f"reshape: expected a shape with as many elements as {shown(x.shape)}, got {shown(shape)}")
     if len(x.shape) > 1:
         groups = [list(range(len(x.shape)))]
         type = type_of((total,), x.dtype)
         x = emit("tensor.collapse_shape", "flat", (total,), x.dtype, f"{x.value} {groups} : {x.value.type} into {type}")
-    return x if len(result) == 1 else _expanded(x, result, [list(range(len(result)))])
+    return x if x.shape == result else _expanded(x, result, [list(range(len(result)))] * len(x.shape))
 
 
 def index(x: Operand, key: Any) -> Tensor:
-    """x[key], where the key has numbers and slices of static axes, ``:`` of any, None for a new axis, and at most one
-    `Index`; or it is a tensor of i32, and rows are taken.
+    """x[key], where the key has numbers and slices for axes whose extents are numbers, ``:`` and `Index` for any, and
+    None for a new axis; or it is a tensor of i32, and rows are taken.
 
     Raises
     ------
@@ -212,10 +224,11 @@ def _place(extent: Extent, item: Any) -> tuple[Value | int, Extent | None]:
         return item.value, None
     if isinstance(extent, int) and isinstance(item, slice) and item.step in (None, 1):
         start, stop, _ = item.indices(extent)
-        return start, max(stop - start, 0)
+        if start < stop:
+            return start, stop - start
     if isinstance(extent, int) and isinstance(item, (int, np.integer)) and -extent <= item < extent:
         return int(item) % extent, None
-    wanted = f"a number or slice below {extent}" if isinstance(extent, int) else "the whole axis"
+    wanted = f"a number below {extent} or a slice that has one" if isinstance(extent, int) else "the whole axis"
     raise Error(f"index: expected {wanted}, got {item}")
 
 
@@ -229,6 +242,6 @@ def _expanded(x: Tensor, shape: Shape, groups: list[list[int]]) -> Tensor:
 def _completed(shape: Shape, total: Extent) -> Shape | None:
     """The shape with the extent that -1 stands for, if it has as many elements as it should."""
     if shape.count(-1) != 1:
-        return shape if math.prod(shape) == total and min(shape, default=0) >= 0 else None
+        return shape if shape and min(shape) > 0 and math.prod(shape) == total else None
     rest = quotient(total, -math.prod(shape))
     return None if rest is None else tuple(rest if extent == -1 else extent for extent in shape)

@@ -13,7 +13,7 @@ from moec import ops
 from moec.errors import Error
 from moec.mlir import ops as linalg
 from moec.mlir.text import Value
-from moec.ops.scope import Extent, Shape, current, described, type_of
+from moec.ops.scope import Extent, Shape, current, described, shown, type_of
 
 _BINARY = {
     "add": {"f32": "arith.addf", "i32": "arith.addi"},
@@ -182,9 +182,18 @@ def letters(rank: int) -> str:
 
 
 def elementwise(
-    op: str, operands: Sequence[Tensor | Value], element: Callable[..., Value], dtype: str = "f32", hint: str = ""
+    op: str, operands: Sequence[Tensor | Value], element: Callable[..., Value], dtype: str = "f32", shape: Shape = ()
 ) -> Tensor:
     """Compute each element of the result from those of tensors, broadcast as NumPy does, and from scalars.
+
+    Parameters
+    ----------
+    element : callable
+        Of elements in the order of the operands.
+    dtype : str
+        What it returns.
+    shape : tuple of int or str
+        What the result is broadcast to, beside the shapes of the tensors.
 
     Raises
     ------
@@ -192,7 +201,7 @@ def elementwise(
         If the shapes do not go together.
     """
     tensors = [x for x in operands if isinstance(x, Tensor)]
-    shape = broadcast(op, [tensor.shape for tensor in tensors])
+    shape = broadcast(op, [*(tensor.shape for tensor in tensors), shape])
     dims = letters(len(shape))
 
     def scalars(*elements: Value) -> Value:
@@ -201,7 +210,7 @@ def elementwise(
 
     ins = [(tensor.value, _indexing(tensor.shape, shape)) for tensor in tensors]
     out = (empty(shape, dtype), dims)
-    return Tensor(linalg.elementwise(current().body, hint or op, ins, out, scalars), shape)
+    return Tensor(linalg.elementwise(current().body, op, ins, out, scalars), shape)
 
 
 def broadcast(op: str, shapes: Sequence[Shape]) -> Shape:
@@ -219,7 +228,7 @@ def broadcast(op: str, shapes: Sequence[Shape]) -> Shape:
             if result[axis] == 1:
                 result[axis] = extent
             elif extent not in (1, result[axis]):
-                got = " and ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes)
+                got = " and ".join(shown(shape) for shape in shapes if shape)
                 raise Error(f"{op}: expected shapes that broadcast, got {got}")
     return tuple(result)
 
@@ -235,7 +244,7 @@ def binary(op: str, a: Any, b: Any) -> Tensor:
     tensors = [operand(op, role, x) for role, x in (("a", a), ("b", b)) if isinstance(x, (Operand, np.ndarray))]
     if not tensors:
         raise Error(f"{op}: expected a tensor, got {a!r} and {b!r}")
-    dtypes = [_computed(tensor.dtype) for tensor in tensors]
+    dtypes = [computed(tensor.dtype) for tensor in tensors]
     texts = (_BINARY | _COMPARISONS)[op]
     if dtypes[0] not in texts or dtypes[-1] != dtypes[0]:
         raise Error(f"{op}: expected tensors of one dtype, {' or '.join(texts)}, got {' and '.join(dtypes)}")
@@ -258,12 +267,25 @@ def real(op: str, role: str, x: Any) -> Tensor:
         If it has another dtype.
     """
     tensor = operand(op, role, x)
-    if _computed(tensor.dtype) != "f32":
+    if computed(tensor.dtype) != "f32":
         raise Error(f"{op}: {role}: expected f32, got {tensor.dtype}")
     return tensor
 
 
-def _computed(dtype: str) -> str:
+def axis_of(op: str, x: Tensor, axis: int) -> int:
+    """The number of an axis, which may be counted from the last.
+
+    Raises
+    ------
+    Error
+        If there is none.
+    """
+    if not -len(x.shape) <= axis < len(x.shape):
+        raise Error(f"{op}: axis: expected one of {len(x.shape)} axes, got {axis}")
+    return axis % len(x.shape)
+
+
+def computed(dtype: str) -> str:
     """What elements of a dtype are computed in."""
     return "f32" if dtype == "bf16" else dtype
 

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from moec.mlir.text import float_literal
-from moec.ops.operation import Operation
+from moec.ops.operation import Operation, numbers
 from moec.ops.tensor import Operand, Tensor
 
 LOSSES = ("balance", "z", "cv2")
@@ -46,8 +45,7 @@ def aux_loss(
     op.check((indices is not None) == (kind == "balance"), "indices", "them with balance and only with it", kind)
     op.check(cu is None or kind == "balance", "cu", "them with balance only", kind)
     clauses = op.clause("at", "indices", indices, "i32", "T", "k") + op.groups(cu)
-    clauses += f" scale {float_literal(scale)}" if scale is not None else ""
-    return op.result("loss", (), "f32", f"{kind} {values.value}{clauses}", values)
+    return op.result("loss", (), "f32", f"{kind} {values.value}{clauses}{numbers(scale=scale)}", values)
 
 
 def bias_update(kind: str, bias: Operand, counts: Operand, rate: float) -> Tensor:
@@ -70,7 +68,7 @@ def bias_update(kind: str, bias: Operand, counts: Operand, rate: float) -> Tenso
     bias, counts = op.operand("bias", bias, "f32", "E"), op.operand("counts", counts, "i32", "E")
     op.static("E")
     op.check(kind in ("sign", "proportional"), "kind", "sign or proportional", kind)
-    text = f"{kind} {bias.value}, {counts.value} rate {float_literal(rate)}"
+    text = f"{kind} {bias.value}, {counts.value}{numbers(rate=rate)}"
     return op.result("updated", bias.shape, "f32", text, bias, counts)
 
 

@@ -74,6 +74,7 @@ def attention(
     Returns
     -------
     array [N, heads, D] f32
+        NaN for rows that see nothing, unless there are sinks.
     """
     group = q.shape[1] // k_cache.shape[3]
     result = np.empty(q.shape, np.float32)
@@ -95,7 +96,8 @@ def attention(
                 scores = softcap * np.tanh(scores / softcap)
             if sinks is not None:
                 scores = np.concatenate([scores, sinks[:, None].astype(np.float64)], axis=1)
-            powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-            weights = powers / powers.sum(axis=1, keepdims=True)
-            result[row] = np.einsum("hj,jhd->hd", weights[:, : len(keys)], values)
+            powers = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
+            total = np.einsum("hj,jhd->hd", powers[:, : len(keys)], values)
+            with np.errstate(invalid="ignore"):
+                result[row] = total / powers.sum(axis=1)[:, None]
     return result

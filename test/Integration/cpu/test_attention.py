@@ -134,5 +134,9 @@ def test_everything(attention):
 def test_nothing(attention):
     """A row that sees nothing is NaN, and its neighbour in the call is not."""
     attention.write(random_values(3, 3, 1), random_values(3, 3, 2), *ragged([3], [0], [1]))
-    o = attention.everything(random_values(2, 6, 3), *ragged([1, 1], [0, 0], [0, 1]), np.array([0, 3], np.int32))
+    q, place, lengths = random_values(2, 6, 3), ragged([1, 1], [0, 0], [0, 1]), np.array([0, 3], np.int32)
+    o = attention.everything(q, *place, lengths)
     assert np.isnan(o[0]).all() and np.isfinite(o[1]).all()
+    keys, values = attention.read()
+    expected = reference.attention(q, *place, keys, values, 1, SCALE, lengths=lengths)
+    np.testing.assert_array_equal(np.isnan(o), np.isnan(expected))

@@ -11,7 +11,7 @@ from routers.softmax import mixtral
 @router("DeepSeek-V2", "arXiv:2405.04434")
 def deepseek_v2(x, w, z):
     scores = ops.score(ops.linear(x, w.gate()))
-    experts = ops.select(scores, 3, groups=ops.Groups(4, keep=2, by=1, fill="zero"))
+    experts = ops.select(scores, 3, groups=ops.Groups(4, keep=2, fill=0))
     y = ops.expert_ffn(x, experts, ops.weigh(scores, experts, scale=16.0), *w.projections())
     return y + network(x, w.shared(2 * z.intermediate))
 
@@ -25,7 +25,7 @@ def _sigmoid_routed(x, w, z, scale, groups=None):
 
 @router("DeepSeek-V3, R1", "arXiv:2412.19437")
 def deepseek_v3(x, w, z):
-    return _sigmoid_routed(x, w, z, 2.5, ops.Groups(4, keep=2, by=2))
+    return _sigmoid_routed(x, w, z, 2.5, ops.Groups(4, keep=2, terms=2))
 
 
 @router("Kimi-K2", "arXiv:2507.20534")

@@ -8,6 +8,7 @@ mixture of them are the same call. Text does not grow with the number of layers 
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from moec.hf.build.attention import Sequences, attend
 from moec.hf.build.ffn import network
@@ -20,7 +21,7 @@ from moec.hf.build.scope import Scope
 from moec.hf.parameters import kind_names, of_kind
 from moec.hf.spec import Latent, Layer, Mixture, Spec
 from moec.hf.weights import Parameter
-from moec.mlir.ops import add_to, each, extended, gather_rows, generic, loop, size
+from moec.mlir.ops import add_to, each, extended, gather_rows, generic, look_up, loop, size, switch
 from moec.mlir.scalar import softcap
 from moec.mlir.text import Argument, Body, Shaped, Value, names, types
 
@@ -149,23 +150,10 @@ def _step(spec: Spec, body: Body, depth: Value, x: Value, calls: list[_Call]) ->
     if len(calls) == 1:
         return call(0, depth)
     order = list(spec.kinds)
-    kind = _look_up(body, "kind", [order.index(layer) for layer in spec.layers], depth)
+    kind = look_up(body, "kind", [order.index(layer) for layer in spec.layers], depth)
     ordinals = [spec.kinds[layer].index(at) for at, layer in enumerate(spec.layers)]
-    ordinal = _look_up(body, "l", ordinals, depth)
-    result = body.value("y", x.type)
-    body.line(f"{result} = scf.index_switch {kind} -> {x.type}")
-    for number in range(len(calls)):
-        last = number == len(calls) - 1
-        with body.region("default" if last else f"case {number}"):
-            y = call(number, ordinal)
-            body.line(f"scf.yield {y} : {x.type}")
-    return result
-
-
-def _look_up(body: Body, hint: str, numbers: list[int], depth: Value) -> Value:
-    """The number for a depth."""
-    table = body.constant(f"dense<{numbers}>", Shaped((len(numbers),), "index"), f"{hint}_table")
-    return body.op(hint, "index", f"tensor.extract {table}[{depth}] : {table.type}")
+    ordinal = look_up(body, "l", ordinals, depth)
+    return switch(body, "y", kind, x.type, [partial(call, number, ordinal) for number in range(len(calls))])
 
 
 def _caches(spec: Spec) -> list[list[Argument]]:

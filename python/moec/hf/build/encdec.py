@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from moec.hf.build.encdec_parts import INDICES, bias_type, cache_type, parts, update
 from moec.hf.build.module import module_text
@@ -18,7 +19,19 @@ from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.encdec import Buckets, EncoderDecoder, Side, Sinusoids
 from moec.hf.parameters import of_kind
 from moec.hf.weights import Parameter
-from moec.mlir.ops import each, elementwise, empty, gather_rows, index_at, loop, size, split_heads
+from moec.mlir.ops import (
+    each,
+    elementwise,
+    empty,
+    extended,
+    gather_rows,
+    index_at,
+    look_up,
+    loop,
+    size,
+    split_heads,
+    switch,
+)
 from moec.mlir.text import Argument, Body, Shaped, Value, float_literal, names, types
 
 _SOURCE = Argument("source", Shaped((None,), "i32", "memref"), ("slots",))
@@ -135,23 +148,11 @@ def _stack(
             x = call(function, depth, x, operands)
         if len(set(sparse)) == 1:
             return call(kinds[sparse[0]], depth, x, [cu])
-        kind = _look_up(body, "kind", list(map(int, sparse)), depth)
-        ordinal = _look_up(body, "l", [sparse[:at].count(has) for at, has in enumerate(sparse)], depth)
-        result = body.value("y", x.type)
-        body.line(f"{result} = scf.index_switch {kind} -> {x.type}")
-        for head, function in zip(("case 0", "default"), kinds):
-            with body.region(head):
-                y = call(function, ordinal, x, [cu])
-                body.line(f"scf.yield {y} : {x.type}")
-        return result
+        kind = look_up(body, "kind", list(map(int, sparse)), depth)
+        ordinal = look_up(body, "l", [sparse[:at].count(has) for at, has in enumerate(sparse)], depth)
+        return switch(body, "y", kind, x.type, [partial(call, function, ordinal, x, [cu]) for function in kinds])
 
     return loop(body, "x", body.index(len(sparse)), x, step)
-
-
-def _look_up(body: Body, hint: str, numbers: list[int], depth: Value) -> Value:
-    """The number for a depth."""
-    table = body.constant(f"dense<{numbers}>", Shaped((len(numbers),), "index"), f"{hint}_table")
-    return body.op(hint, "index", f"tensor.extract {table}[{depth}] : {table.type}")
 
 
 @contextmanager
@@ -191,8 +192,7 @@ def _biases(spec: EncoderDecoder, scope: Scope, name: str, bidirectional: bool) 
     def element(bucket: Value) -> Value:
         row = body.op("row", "index", f"arith.index_cast {bucket} : i32 to index")
         head = body.op("head", "index", "linalg.index 0 : index")
-        e = body.op("e", weight.type.dtype, f"tensor.extract {weight}[{row}, {head}] : {weight.type}")
-        return e if e.type == "f32" else body.op("e", "f32", f"arith.extf {e} : {e.type} to f32")
+        return extended(body.op("e", weight.type.dtype, f"tensor.extract {weight}[{row}, {head}] : {weight.type}"))
 
     return [elementwise(body, "biases", [(table, "r")], (init, "hr"), element)]
 

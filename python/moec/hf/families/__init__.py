@@ -19,7 +19,7 @@ from moec.hf.spec import Spec
 from moec.hf.wrapped import WRAPPERS
 
 FAMILIES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
-"""Values of ``model_type`` that have a page."""
+"""Values of ``model_type`` that have a page, hyphens as underscores."""
 
 ALIASES = {"kimi_k2": "deepseek_v3"}
 """The families of models that were published under another ``model_type``."""
@@ -31,7 +31,7 @@ ACCEPTED = tuple(sorted([*FAMILIES, *ALIASES, *WRAPPERS]))
 _IGNORED = (
     "architectures auto_map chunk_size_feed_forward id2label initializer_range is_encoder_decoder label2id model_type "
     "output_attentions output_hidden_states output_router_logits pad_token_id problem_type return_dict "
-    "router_aux_loss_coef transformers_version use_cache _name_or_path"
+    "router_aux_loss_coef transformers_version use_cache _attn_implementation_autoset _name_or_path"
 ).split()
 
 

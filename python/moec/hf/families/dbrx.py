@@ -64,6 +64,7 @@ def _ffn(config: Config) -> Sparse:
         function.only("name", "silu")
         function.finish()
     norm = not own.is_null("moe_normalize_expert_weights")
+    own.only("uniform_expert_assignment", False)
     own.only("moe_normalize_expert_weights", 1.0)  # the exponent of the norm that weights are divided by
     ffn = read_sparse(own, Router(norm=norm), "ffn_hidden_size", ("moe_num_experts",), "moe_top_k")
     own.ignore("hidden_size", "moe_jitter_eps", "moe_loss_weight", "model_type")
