@@ -136,6 +136,25 @@ def test_windows(tmp_path):
     assert spec_of(tmp_path, CONFIGS["qwen3_moe"] | window).layers[0].attention.window == 5
 
 
+def test_no_window(tmp_path):
+    """Null is no window, where a layer can do without; absent is the family's own."""
+    none = {"sliding_window": None, "use_sliding_window": True}
+    assert spec_of(tmp_path, CONFIGS["qwen3_moe"] | none).layers[0].attention.window is None
+    deep = ALL["dots1"][0] | {"max_window_layers": 1}
+    assert [layer.attention.window for layer in spec_of(tmp_path, deep).layers] == [None, 4096, 4096]
+    assert {layer.attention.window for layer in spec_of(tmp_path, deep | {"sliding_window": None}).layers} == {None}
+    for family in ("exaone_moe", "mellum"):
+        with pytest.raises(Error, match="sliding_window: expected an integer of at least 1, got null"):
+            spec_of(tmp_path, ALL[family][0] | {"sliding_window": None})
+
+
+def test_lengths(tmp_path):
+    """Frequencies that are right for short texts alone bound the length."""
+    plain, changes = ALL["phimoe"]
+    assert spec_of(tmp_path, plain).max_len == 96
+    assert spec_of(tmp_path, plain | changes).max_len == 64
+
+
 def test_ends_of_a_text(tmp_path):
     assert spec_of(tmp_path, CONFIGS["olmoe"]).eos == (2,)
     spec = spec_of(tmp_path, CONFIGS["olmoe"], {"eos_token_id": [5, 2], "do_sample": True, "top_k": 20})

@@ -265,7 +265,9 @@ def read_networks(config: Config, sparse: Sparse, first: int, bias: bool = False
 
 def following_layers(config: Config) -> str:
     """Pattern of the tensors of layers after the last, which only guess several tokens at once."""
-    return rf"model\.layers\.{len(depths(config))}\..*"
+    first, count = len(depths(config)), config.integer("num_nextn_predict_layers", 1, minimum=0)
+    numbers = "|".join(map(str, range(first, first + max(count, 1))))
+    return rf"model\.layers\.({numbers})\..*"
 
 
 def read_sparse_steps(config: Config) -> list[bool]:

@@ -16,7 +16,6 @@ from moec.hf.spec import Layer, Spec
 
 
 def spec(config: Config) -> Spec:
-    config.ignore("num_nextn_predict_layers")  # only to guess several tokens at once
     latent, router = read_latent(config), read_correcting_router(config, scale=1.8)
     sparse = read_sparse(config, router, experts=["n_routed_experts"], shared=read_shared(config, default=1))
     layers = [Layer(latent, ffn) for ffn in read_networks(config, sparse, 1)]
