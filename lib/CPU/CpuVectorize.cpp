@@ -57,6 +57,8 @@ private:
   bool isVarying(OpOperand &operand) {
     return op.getMatchingIndexingMap(&operand).isFunctionOfDim(innermost);
   }
+  /// True if a value of the body differs from lane to lane.
+  bool isVarying(Value value);
   bool isSupported(Operation &nested);
   Value extentOf(ImplicitLocOpBuilder &b, unsigned dim);
   /// Emits the loops over the dimensions that `indices` lacks.
@@ -95,6 +97,19 @@ static bool isLastIndexOfLoad(OpOperand &use) {
          use.getOperandNumber() == use.getOwner()->getNumOperands() - 1;
 }
 
+bool RowwiseEmitter::isVarying(Value value) {
+  if (auto arg = dyn_cast<BlockArgument>(value))
+    return arg.getOwner() == op.getBlock() &&
+           isVarying(op->getOpOperand(arg.getArgNumber()));
+  Operation *definition = value.getDefiningOp();
+  if (definition->getBlock() != op.getBlock())
+    return false;
+  if (auto index = dyn_cast<linalg::IndexOp>(definition))
+    return index.getDim() == innermost;
+  return llvm::any_of(definition->getOperands(),
+                      [&](Value operand) { return isVarying(operand); });
+}
+
 bool RowwiseEmitter::isSupported(Operation &nested) {
   if (isa<linalg::YieldOp>(nested))
     return true;
@@ -102,11 +117,13 @@ bool RowwiseEmitter::isSupported(Operation &nested) {
     return index.getDim() != innermost ||
            llvm::all_of(index->getUses(), isLastIndexOfLoad);
   if (auto load = dyn_cast<memref::LoadOp>(nested)) {
-    // A gather of rows: the last index is the innermost dimension itself.
+    // A gather of rows: only the last index is the innermost dimension, itself.
     auto last = load.getIndices().empty()
                     ? linalg::IndexOp()
                     : load.getIndices().back().getDefiningOp<linalg::IndexOp>();
     return last && last.getDim() == innermost &&
+           llvm::none_of(load.getIndices().drop_back(),
+                         [&](Value index) { return isVarying(index); }) &&
            hasUnitStride(load.getMemRefType());
   }
   return OpTrait::hasElementwiseMappableTraits(&nested) &&

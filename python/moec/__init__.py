@@ -4,6 +4,8 @@
 >>> import moec
 >>> moec.compile_checkpoint("OLMoE-1B-7B", "olmoe.moe")
 >>> moec.load("olmoe.moe").generate([510, 5347, 273], max_new_tokens=4)
+
+`moec.ops` builds programs of one's own.
 """
 
 from moec.compiler import compile, compile_checkpoint

@@ -257,7 +257,7 @@ def _converted(x: Any, argument: runtime.Argument) -> np.ndarray:
     name, dtype = argument.name.decode(), _dtype(argument)
     array = _shared(x, name, dtype)
     try:
-        return np.ascontiguousarray(array.astype(dtype, casting="same_kind", copy=False))
+        return array.astype(dtype, order="C", casting="same_kind", copy=False)
     except TypeError:
         raise Error(f"{name}: expected {dtype}, got {array.dtype}") from None
 

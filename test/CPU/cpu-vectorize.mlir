@@ -68,6 +68,22 @@ func.func @gather(%tokens: memref<?xi32>, %w: memref<9x16xbf16>, %y: memref<?x16
   return
 }
 
+// Each lane of its own row stays for scalar loops.
+// CHECK-LABEL: func @gather_lanes(
+// CHECK:         linalg.generic
+func.func @gather_lanes(%tokens: memref<?x16xi32>, %w: memref<9x16xf32>, %y: memref<?x16xf32>)
+    attributes {moe.isa = "v4"} {
+  linalg.generic {indexing_maps = [#rows, #rows], iterator_types = ["parallel", "parallel"]}
+      ins(%tokens : memref<?x16xi32>) outs(%y : memref<?x16xf32>) {
+  ^bb0(%token: i32, %out: f32):
+    %r = arith.index_cast %token : i32 to index
+    %d = linalg.index 1 : index
+    %v = memref.load %w[%r, %d] : memref<9x16xf32>
+    linalg.yield %v : f32
+  }
+  return
+}
+
 // A dynamic row stays for scalar loops.
 // CHECK-LABEL: func @dynamic(
 // CHECK:         linalg.generic

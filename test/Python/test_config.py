@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """config.json: what is read, and what is refused."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ from tiny import ALL, CONFIGS, write_config
 from tiny_encdec import ENCODERS
 
 from moec import Error
-from moec.hf.families import ACCEPTED, read_spec
+from moec.hf.families import ACCEPTED, ALIASES, read_spec
 from moec.hf.refused import REFUSED
 from moec.hf.spec import Dense, Sparse
 
@@ -26,6 +27,15 @@ PUBLISHED = {
         "output_router_logits": false, "pad_token_id": 1, "rms_norm_eps": 1e-05, "rope_scaling": null,
         "rope_theta": 10000.0, "router_aux_loss_coef": 0.01, "tie_word_embeddings": false, "torch_dtype":
         "bfloat16", "transformers_version": "4.46.0.dev0", "use_cache": true, "vocab_size": 50304}""",
+    "glm4_moe": """{"architectures": ["Glm4MoeForCausalLM"], "attention_bias": true, "attention_dropout": 0.0,
+        "eos_token_id": [151329, 151336, 151338], "first_k_dense_replace": 1, "head_dim": 128, "hidden_act": "silu",
+        "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 10944, "max_position_embeddings":
+        131072, "model_type": "glm4_moe", "moe_intermediate_size": 1408, "n_group": 1, "n_routed_experts": 128,
+        "n_shared_experts": 1, "norm_topk_prob": true, "num_attention_heads": 96, "num_experts_per_tok": 8,
+        "num_hidden_layers": 46, "num_key_value_heads": 8, "num_nextn_predict_layers": 1, "pad_token_id": 151329,
+        "partial_rotary_factor": 0.5, "rms_norm_eps": 1e-05, "rope_scaling": null, "rope_theta": 1000000,
+        "routed_scaling_factor": 1.0, "tie_word_embeddings": false, "topk_group": 1, "torch_dtype": "bfloat16",
+        "transformers_version": "4.54.1", "use_cache": true, "use_qk_norm": false, "vocab_size": 151552}""",
     "mixtral": """{"architectures": ["MixtralForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 1,
         "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02,
         "intermediate_size": 14336, "max_position_embeddings": 32768, "model_type": "mixtral",
@@ -58,9 +68,15 @@ def spec_of(tmp_path, config, generation=None):
 def test_published(tmp_path, family):
     config = json.loads(PUBLISHED[family])
     spec = spec_of(tmp_path, config)
-    assert len(spec.kinds) == 1
-    assert len(spec.layers) == config["num_hidden_layers"]
-    assert spec.layers[0].attention.rope.dim == spec.layers[0].attention.head_dim == 128
+    dense, part = (
+        config.get(key, default) for key, default in (("first_k_dense_replace", 0), ("partial_rotary_factor", 1))
+    )
+    assert (
+        list(spec.kinds.values())
+        == [tuple(range(dense)), tuple(range(dense, config["num_hidden_layers"]))][dense == 0 :]
+    )
+    assert spec.layers[0].attention.head_dim == 128
+    assert spec.layers[0].attention.rope.dim == 128 * part
     assert spec.layers[0].attention.window is None
 
 
@@ -82,6 +98,12 @@ def test_other_kinds_of_programs(tmp_path, family, reason):
     assert str(error.value).endswith(f'model_type: expected a family without {reason}, got "{family}"')
 
 
+@pytest.mark.parametrize("alias, family", ALIASES.items())
+def test_aliases(tmp_path, alias, family):
+    specs = [spec_of(tmp_path, ALL[family][0] | {"model_type": type}) for type in (alias, family)]
+    assert dataclasses.replace(specs[0], architecture=family) == specs[1]
+
+
 def test_no_family_is_forgotten():
     """Each class of transformers for language with experts has a page or a reason to be refused."""
     transformers = pytest.importorskip("transformers")
@@ -94,7 +116,7 @@ def test_no_family_is_forgotten():
     known = ACCEPTED + tuple(REFUSED)
     for folder in experts:
         types = [type for type in CONFIG_MAPPING_NAMES if model_type_to_module_name(type) == folder]
-        assert any(type.replace("-", "_") in known or type in known for type in types), folder
+        assert any(type.replace("-", "_") in known for type in types), folder
         assert not [type for type in types if type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and type not in known]
 
 

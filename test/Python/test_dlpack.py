@@ -24,6 +24,10 @@ def model(tmp_path_factory):
     def double(x, i):
         return 2 * x, i + i
 
+    @program.function(x=ops.f32("T", 5), factor=ops.f32())
+    def scale(x, factor):
+        return x * factor
+
     package = tmp_path_factory.mktemp("dlpack") / "double.moe"
     moec.compile(program, package)
     return moec.load(package)
@@ -113,3 +117,10 @@ def test_refused(model, name):
 def test_refused_kind(model):
     with pytest.raises(moec.Error, match="^i: expected int32, got float32$"):
         model.double(X, torch.ones(3))
+
+
+def test_scalar(model):
+    """A tensor without extents stays one."""
+    x = np.ones((3, 5), np.float32)
+    np.testing.assert_array_equal(model.scale(x, torch.tensor(2.5)), np.full((3, 5), 2.5))
+    np.testing.assert_array_equal(model.scale(x, 2.5), np.full((3, 5), 2.5))

@@ -14,6 +14,7 @@ from moec.native import find_tool
 
 torch = pytest.importorskip("torch")
 from exact import InDouble  # noqa: E402
+from test_models import ragged  # noqa: E402
 
 try:
     find_tool("moe-compile")
@@ -22,7 +23,7 @@ except moec.Error:
 
 PROMPTS = [[5, 17, 3, 88, 41, 9, 60], [7, 7, 23], list(range(10, 31)), [130]]
 
-# Correct programs that add in different orders were measured to err by up to 4 times as much as transformers in f32.
+# Of all these models the worst was measured to err 1.8 times as much as transformers in f32; hosts round differently.
 FACTOR = 16
 # A gap between scores far above the rounding of f32, so that every correct program chooses the same experts.
 GAP = 1e-5
@@ -56,6 +57,14 @@ def test_family(family, switched, tiny_model, checkpoint, tmp_path):
     with torch.no_grad():
         bound = FACTOR * np.abs(reference(torch.tensor(ids)).logits.numpy() - exact).max()
     assert np.abs(model.logits(ids) - exact).max() <= bound
+
+    # A part of a text that is alone has the bits of the whole beside another one.
+    model.reserve(2, 48, 96)
+    whole, text, past = model.forward(*ragged([ids[0], ids[1]], [0, 0], [1, 0])), ids[0], 0
+    for end in (1, 8, 40):
+        part = model.forward(*ragged([text[past:end]], [past], [1]))
+        np.testing.assert_array_equal(part, whole[past:end])
+        past = end
 
     expected = []
     for prompt in PROMPTS:

@@ -81,6 +81,11 @@ def activations(x):
     return ops.sigmoid(x), ops.relu(x), ops.silu(x), ops.gelu(x)
 
 
+@case(lambda x: np.logaddexp(0, x), x=X)
+def softplus(x):
+    return ops.softplus(x)
+
+
 @case(lambda x, y: (np.where((x > y) & ~(x < 0) | (y != y), x, -1), np.float32(x >= 0), x <= y), x=X, y=Y)
 def conditions(x, y):
     return ops.where((x > y) & ~(x < 0) | (y != y), x, -1), (x >= 0).astype("f32"), x <= y
@@ -381,3 +386,9 @@ def test_case(model, name, tokens):
             np.testing.assert_allclose(a, w, rtol=0, atol=TOLERANCE * max(1, np.abs(w).max(initial=0)))
         else:
             np.testing.assert_array_equal(a, w)
+
+
+def test_small_softplus(model):
+    """The logarithm of a number near 1 keeps its digits: 4 roundings of an exponential and 8 others."""
+    x = np.linspace(-80, 80, 7 * 300, dtype=np.float32).reshape(-1, 7)
+    np.testing.assert_allclose(model.softplus(x), np.logaddexp(0, x.astype(np.float64)), rtol=12 * 2.0**-24)

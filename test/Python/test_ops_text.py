@@ -233,7 +233,11 @@ REFUSED = {
     ),
     "column": (
         lambda x, **_: x[:, 160],
-        "index: expected a number or slice below 160, got 160",
+        "index: expected a number below 160 or a slice that has one, got 160",
+    ),
+    "empty slice": (
+        lambda x, **_: x[:, 160:],
+        "index: expected a number below 160 or a slice that has one, got slice(160, None, None)",
     ),
     "reshape": (
         lambda x, **_: x.reshape(-1, 7),

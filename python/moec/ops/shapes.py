@@ -224,10 +224,11 @@ def _place(extent: Extent, item: Any) -> tuple[Value | int, Extent | None]:
         return item.value, None
     if isinstance(extent, int) and isinstance(item, slice) and item.step in (None, 1):
         start, stop, _ = item.indices(extent)
-        return start, max(stop - start, 0)
+        if start < stop:
+            return start, stop - start
     if isinstance(extent, int) and isinstance(item, (int, np.integer)) and -extent <= item < extent:
         return int(item) % extent, None
-    wanted = f"a number or slice below {extent}" if isinstance(extent, int) else "the whole axis"
+    wanted = f"a number below {extent} or a slice that has one" if isinstance(extent, int) else "the whole axis"
     raise Error(f"index: expected {wanted}, got {item}")
 
 

@@ -21,8 +21,11 @@ from moec.hf.wrapped import WRAPPERS
 FAMILIES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 """Values of ``model_type`` that have a page, hyphens as underscores."""
 
-ACCEPTED = tuple(sorted([*FAMILIES, *WRAPPERS]))
-"""Those, and the larger models that have a decoder of such a family."""
+ALIASES = {"kimi_k2": "deepseek_v3"}
+"""The families of models that were published under another ``model_type``."""
+
+ACCEPTED = tuple(sorted([*FAMILIES, *ALIASES, *WRAPPERS]))
+"""All these, and the larger models that have a decoder of such a family."""
 
 # Training, bookkeeping, and outputs that only a framework has.
 _IGNORED = (
@@ -44,12 +47,11 @@ def read_spec(folder: Path) -> Spec:
     family = config.word("model_type")
     if family in REFUSED:
         config.refuse("model_type", f"a family without {REFUSED[family]}")
-    page = family.replace("-", "_")
-    if page not in ACCEPTED:
+    wrapper = WRAPPERS.get(family)
+    page = wrapper.family if wrapper else ALIASES.get(family, family.replace("-", "_"))
+    if page not in FAMILIES:
         config.refuse("model_type", "one of " + ", ".join(ACCEPTED))
-    wrapper, text = WRAPPERS.get(family), config
-    if wrapper:
-        text, page = wrapper.text_config(config), wrapper.family
+    text = wrapper.text_config(config) if wrapper else config
     spec = importlib.import_module(f"{__name__}.{page}").spec(text)
     if wrapper:
         spec = wrapper.wrap(spec, config)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""DeepSeek-V3 and Kimi-K2 (arXiv:2412.19437, arXiv:2507.20534).
+"""DeepSeek-V3 (arXiv:2412.19437) and, as ``kimi_k2``, Kimi-K2 (arXiv:2507.20534).
 
 DeepSeek's own code excludes the experts of other groups with -inf, as here; some releases of transformers gave them 0.
 """

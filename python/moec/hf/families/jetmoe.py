@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """JetMoE (arXiv:2404.07413).
 
-The norms of its layers have their own eps, 1e-6, in the class of transformers as in the code that it was published
-with; ``rms_norm_eps`` is that of the last norm alone.
+``rms_norm_eps`` is that of the last norm alone: the class of transformers gives the norms of the layers 1e-6 whatever
+config.json says.
 """
 
 from moec.hf.config import Config
