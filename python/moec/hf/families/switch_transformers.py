@@ -5,7 +5,6 @@ from moec.hf.config import Config
 from moec.hf.encdec import Buckets, EncoderDecoder, Routing, Side
 from moec.hf.spec import Norm
 
-
 # In published files, though the architecture has no such switch.
 _PUBLISHED = {
     "feed_forward_proj": "relu",
