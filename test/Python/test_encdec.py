@@ -235,9 +235,18 @@ def test_no_block(tmp_path, family):
         ("nllb_moe", "second_expert_policy", "random"),
         ("switch_transformers", "dense_act_fn", "gelu"),
         ("switch_transformers", "is_decoder", True),
+        ("switch_transformers", "num_selected_experts", 2),
         ("switch_transformers", "router_bias", True),
     ],
 )
 def test_unsupported(tmp_path, family, key, value):
     with pytest.raises(moec.Error, match=f"config.json: {key}: expected "):
         read_spec(write_config(tmp_path, ENCODERS[family][0] | {key: value}))
+
+
+def test_published(tmp_path):
+    """Keys of Switch checkpoints that today's class of transformers does not have."""
+    config = ENCODERS["switch_transformers"][0]
+    keys = {"feed_forward_proj": "relu", "is_gated_act": False, "num_selected_experts": 1}
+    expected = read_spec(write_config(tmp_path / "today", config))
+    assert read_spec(write_config(tmp_path / "published", config | keys)) == expected

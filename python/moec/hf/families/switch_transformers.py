@@ -5,11 +5,21 @@ from moec.hf.config import Config
 from moec.hf.encdec import Buckets, EncoderDecoder, Routing, Side
 from moec.hf.spec import Norm
 
+# In published files, though the architecture has no such switch.
+_PUBLISHED = {
+    "feed_forward_proj": "relu",
+    "is_gated_act": False,
+    "num_selected_experts": 1,
+    "router_type": "tokens_masked",
+}
+
 
 def spec(config: Config) -> EncoderDecoder:
     config.ignore("dropout_rate", "initializer_factor", "router_jitter_noise", "router_z_loss_coef")
     config.ignore("add_cross_attention", "add_router_probs", "router_dtype", "router_ignore_padding_tokens")
     for key, value in {"dense_act_fn": "relu", "is_decoder": False, "router_bias": False}.items():
+        config.only(key, value)
+    for key, value in _PUBLISHED.items():
         config.only(key, value)
     hidden, tied = config.integer("d_model"), config.flag("tie_word_embeddings", True)
     depth = config.integer("num_layers")
