@@ -20,6 +20,7 @@ def tiny_model():
         config = plain | (changes if switched else {})
         config = transformers.AutoConfig.for_model(**config)
         torch.manual_seed(0)
+        # Mistral 4 has a class, but is not among those that are found by their configuration.
         known = isinstance(config, tuple(transformers.AutoModelForCausalLM._model_mapping))
         new = transformers.AutoModelForCausalLM.from_config if known else transformers.Mistral4ForCausalLM._from_config
         model = new(config, attn_implementation="eager", experts_implementation="eager").eval()
