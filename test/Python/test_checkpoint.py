@@ -6,7 +6,7 @@ import os
 import struct
 
 import pytest
-from tiny import CONFIGS, shapes, write_config, write_safetensors, write_tensors
+from tiny import ALL, CONFIGS, shapes, write_config, write_safetensors, write_tensors
 
 from moec import Error, import_checkpoint
 from moec.hf.checkpoint import read_header
@@ -94,6 +94,16 @@ def test_extra_tensor(folder):
     write_tensors(folder / "model.safetensors", shapes(folder) | {"model.layers.3.scale": [2]})
     expected = f"{folder / 'model.safetensors'}: model.layers.3.scale: expected no such tensor, got shape [2]"
     assert error_of(folder) == expected
+
+
+def test_unused_tensor(tmp_path):
+    """The layer after the last, which only guesses further tokens, may be there; nothing else may."""
+    folder = write_config(tmp_path, ALL["glm4_moe"][0] | {"torch_dtype": "float32"})
+    path, tensors = folder / "model.safetensors", shapes(folder)
+    write_tensors(path, tensors | {"model.layers.3.eh_proj.weight": [2]})
+    assert "eh_proj" not in import_checkpoint(folder)
+    write_tensors(path, tensors | {"model.layers.30.eh_proj.weight": [2]})
+    assert error_of(folder) == f"{path}: model.layers.30.eh_proj.weight: expected no such tensor, got shape [2]"
 
 
 def test_misshapen_tensor(folder):

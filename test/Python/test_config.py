@@ -80,12 +80,13 @@ def test_published(tmp_path, family):
     assert spec.layers[0].attention.window is None
 
 
+@pytest.mark.parametrize("switched", [False, True], ids=["plain", "switched"])
 @pytest.mark.parametrize("family", sorted(ALL))
-def test_as_transformers_writes_it(tmp_path, family):
+def test_as_transformers_writes_it(tmp_path, family, switched):
     """What transformers 5 writes, with defaults spelt out and other names, means the same."""
     transformers = pytest.importorskip("transformers")
     plain, changes = (ALL | ENCODERS)[family]
-    config = plain | changes
+    config = plain | (changes if switched else {})
     expected = spec_of(tmp_path / "by_hand", config)
     transformers.AutoConfig.for_model(**config).save_pretrained(tmp_path / "saved")
     assert read_spec(tmp_path / "saved") == expected
@@ -133,6 +134,25 @@ def test_windows(tmp_path):
     assert spec_of(tmp_path, CONFIGS["qwen3_moe"] | window).layers[0].attention.window is None
     window["use_sliding_window"] = True
     assert spec_of(tmp_path, CONFIGS["qwen3_moe"] | window).layers[0].attention.window == 5
+
+
+def test_no_window(tmp_path):
+    """Null is no window, where a layer can do without; absent is the family's own."""
+    none = {"sliding_window": None, "use_sliding_window": True}
+    assert spec_of(tmp_path, CONFIGS["qwen3_moe"] | none).layers[0].attention.window is None
+    deep = ALL["dots1"][0] | {"max_window_layers": 1}
+    assert [layer.attention.window for layer in spec_of(tmp_path, deep).layers] == [None, 4096, 4096]
+    assert {layer.attention.window for layer in spec_of(tmp_path, deep | {"sliding_window": None}).layers} == {None}
+    for family in ("exaone_moe", "mellum"):
+        with pytest.raises(Error, match="sliding_window: expected an integer of at least 1, got null"):
+            spec_of(tmp_path, ALL[family][0] | {"sliding_window": None})
+
+
+def test_lengths(tmp_path):
+    """Frequencies that are right for short texts alone bound the length."""
+    plain, changes = ALL["phimoe"]
+    assert spec_of(tmp_path, plain).max_len == 96
+    assert spec_of(tmp_path, plain | changes).max_len == 64
 
 
 def test_ends_of_a_text(tmp_path):

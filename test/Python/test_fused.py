@@ -128,6 +128,11 @@ WITH_IMAGES = {
         "projector_patch_to_query_dict": {4: 2},
         "vision_config": _VISION | {"model_type": "idefics3_vision"},
     },
+    "gemma4": {
+        "audio_config": None,
+        "vision_config": {key: _VISION[key] for key in ("hidden_size", "num_hidden_layers", "intermediate_size")}
+        | {"head_dim": 8, "num_attention_heads": 2, "num_key_value_heads": 2, "position_embedding_size": 16},
+    },
     "llama4": {"vision_config": _VISION | _PROJECTOR},
 }
 

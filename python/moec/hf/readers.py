@@ -110,12 +110,13 @@ def read_biases(config: Config, projections: str, key: str = "attention_bias", d
     return projections if config.flag(key, default) else ""
 
 
-def read_count(config: Config, *keys: str, default: int | None = None) -> int:
+def read_count(config: Config, *keys: str) -> int:
     """A number with several names, which must not disagree."""
-    found = next((number for key in keys if (number := config.integer(key, None))), default)
+    named = next((key for key in keys if config.integer(key, None)), keys[-1])
+    count = config.integer(named)
     for key in keys:
-        config.only(key, found) if found else config.integer(key)
-    return found
+        config.only(key, count)
+    return count
 
 
 def read_sparse(
@@ -200,8 +201,11 @@ def read_windows(
     full_rope : bool
         Whether positions are encoded in the layers that see everything too.
     """
+    has_window = not config.is_null("sliding_window")
     choices = ("full_attention", "sliding_attention")
-    types = read_types(config, "layer_types", lambda depth: choices[slides(depth)], choices)
+    types = read_types(config, "layer_types", lambda depth: choices[has_window and slides(depth)], choices)
+    if not has_window and ("sliding_attention" in types or not full_rope):
+        config.refuse("sliding_window", "an integer of at least 1")
     kinds = {"full_attention": full if full_rope else dataclasses.replace(full, rope=None)}
     if "sliding_attention" in types:
         kinds["sliding_attention"] = dataclasses.replace(full, window=config.integer("sliding_window", window))
@@ -211,8 +215,8 @@ def read_windows(
 
 def read_rope_layers(
     config: Config,
-    thetas: dict[str, float],
-    partial: dict[str, float] | None,
+    ropes: dict[str, dict[str, Any]],
+    partial: float | None,
     head_dim: int,
     window: int,
     slides: Callable[[int], bool] = lambda depth: False,
@@ -222,8 +226,8 @@ def read_rope_layers(
 
     Parameters
     ----------
-    thetas, partial
-        As in `read_ropes`.
+    ropes, partial
+        As `default` and `partial` in `read_ropes`.
     window : int
         Size of the window where ``sliding_window`` does not say.
     slides
@@ -232,11 +236,13 @@ def read_rope_layers(
         Further fields of `Attention`.
     """
     heads, kv_heads, head_dim = read_heads(config, head_dim)
-    ropes = read_ropes(config, head_dim, config.integer("max_position_embeddings"), thetas, partial)
+    read = read_ropes(config, head_dim, config.integer("max_position_embeddings"), ropes, partial)
+    if config.is_null("sliding_window"):
+        config.refuse("sliding_window", "an integer of at least 1")
     windows = {"full_attention": None, "sliding_attention": config.integer("sliding_window", window)}
     kinds = {
         type: Attention(heads, kv_heads, head_dim, rope, window=windows[type], **switches)
-        for type, rope in ropes.items()
+        for type, rope in read.items()
     }
     choices = tuple(windows)
     return [
@@ -247,13 +253,21 @@ def read_rope_layers(
 def read_first_dense(config: Config, sparse: Sparse, default: int, key: str = "first_k_dense_replace") -> list[Network]:
     """The network of each layer where the first ones are dense."""
     first, dense = config.integer(key, default, minimum=0), Dense(config.integer("intermediate_size"))
-    types = read_types(config, "mlp_layer_types", lambda depth: "dense" if depth < first else "sparse")
-    return [dense if type == "dense" else sparse for type in types]
+    return [dense if depth < first else sparse for depth in depths(config)]
+
+
+def read_networks(config: Config, sparse: Sparse, first: int, bias: bool = False) -> list[Network]:
+    """The network of each layer where ``mlp_layer_types`` says which are dense; if not, the first ones are."""
+    networks = {"dense": Dense(config.integer("intermediate_size"), bias=bias), "sparse": sparse}
+    types = read_types(config, "mlp_layer_types", lambda depth: "dense" if depth < first else "sparse", networks)
+    return [networks[type] for type in types]
 
 
 def following_layers(config: Config) -> str:
     """Pattern of the tensors of layers after the last, which only guess several tokens at once."""
-    return rf"model\.layers\.{len(depths(config))}\..*"
+    first, count = len(depths(config)), config.integer("num_nextn_predict_layers", 1, minimum=0)
+    numbers = "|".join(map(str, range(first, first + max(count, 1))))
+    return rf"model\.layers\.({numbers})\..*"
 
 
 def read_sparse_steps(config: Config) -> list[bool]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -66,28 +67,28 @@ def read_rope(
 
 
 def read_ropes(
-    config: Config, head_dim: int, max_len: int, thetas: dict[str, float], partial: dict[str, float] | None = None
+    config: Config, head_dim: int, max_len: int, default: dict[str, dict[str, Any]], partial: float | None = None
 ) -> dict[str, Rope]:
     """Read the rope settings of each type of layer, as ``rope_parameters`` has them by ``layer_types``.
 
     Parameters
     ----------
-    thetas : dict of str to float
-        The family's base for each type of layer where config.json names none.
-    partial : dict of str to float or None
-        Likewise the part of each head that is rotated; None is all of it, always.
+    default : dict of str to dict
+        The family's settings for each type of layer where config.json has none.
+    partial
+        As in `read_rope`, for each type.
 
     Raises
     ------
     Error
         As `read_rope`.
     """
-    tables = config.table("rope_parameters") or Config("", {})
+    tables = config.table("rope_parameters") or Config("", default)
     ropes = {}
-    for name, theta in thetas.items():
+    for name, own in default.items():
         settings = tables.table(name) or Config("", {})
-        theta = settings.number("rope_theta", theta)
-        ropes[name] = _read(settings, head_dim, max_len, theta, partial[name] if partial else None, False)
+        theta = settings.number("rope_theta", own["rope_theta"])
+        ropes[name] = _read(settings, head_dim, max_len, theta, partial, False)
     tables.finish()
     return ropes
 

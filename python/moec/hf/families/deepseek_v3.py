@@ -19,7 +19,7 @@ from moec.hf.spec import Layer, Spec
 
 
 def spec(config: Config) -> Spec:
-    config.ignore("num_nextn_predict_layers", "num_mtp_layers")  # only to guess several tokens at once
+    config.ignore("num_mtp_layers")  # only to guess several tokens at once
     latent, router = read_latent(config), read_correcting_router(config, scale=2.5, groups=8, keep=4)
     sparse = read_sparse(config, router, experts=["n_routed_experts"], shared=read_shared(config, default=1))
     layers = [Layer(latent, ffn) for ffn in read_first_dense(config, sparse, 3)]

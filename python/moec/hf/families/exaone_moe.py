@@ -7,7 +7,7 @@ from moec.hf.readers import (
     decoder,
     read_attention,
     read_correcting_router,
-    read_first_dense,
+    read_networks,
     read_shared,
     read_sparse,
     read_windows,
@@ -21,6 +21,8 @@ def spec(config: Config) -> Spec:
     attentions = read_windows(config, full, lambda depth: (depth + 1) % pattern != 0, 4096, full_rope=False)
     shared = read_shared(config, "num_shared_experts", 1)
     sparse = read_sparse(config, read_correcting_router(config, scale=2.5), shared=shared)
-    layers = map(Layer, attentions, read_first_dense(config, sparse, 1))
+    layers = map(
+        Layer, attentions, read_networks(config, sparse, config.integer("first_k_dense_replace", 1, minimum=0))
+    )
     names = {"correction": LAYER + "mlp.e_score_correction_bias"}
     return decoder(config, layers, names=names, eps=1e-5, unused=r"mtp\..*")

@@ -8,7 +8,10 @@ from moec.hf.rope import read_ropes
 from moec.hf.spec import POST, PRE, Attention, Dense, Glu, Layer, Router, Shared, Spec
 
 _TYPES = ("sliding_attention", "full_attention")
-_THETAS = {"sliding_attention": 1e4, "full_attention": 1e6}
+_ROPES = {
+    "sliding_attention": {"rope_theta": 1e4},
+    "full_attention": {"rope_theta": 1e6, "rope_type": "proportional", "partial_rotary_factor": 0.25},
+}
 _KEYS = ("num_key_value_heads", "head_dim")
 
 
@@ -62,7 +65,7 @@ def _attentions(config: Config) -> list[Attention]:
                 heads,
                 kv_heads,
                 head_dim,
-                read_ropes(config, head_dim, max_len, _THETAS)[type],
+                read_ropes(config, head_dim, max_len, _ROPES)[type],
                 biases=read_biases(config, "qkvo"),
                 qk_norm="head",
                 v_norm=True,

@@ -16,7 +16,7 @@ from moec.hf.spec import Layer, Spec
 
 
 def spec(config: Config) -> Spec:
-    config.ignore("num_nextn_predict_layers", "num_mtp_layers")  # only to guess several tokens at once
+    config.ignore("num_mtp_layers")  # only to guess several tokens at once
     norm = "head" if config.flag("use_qk_norm", False) else None
     biases, head_dim = read_biases(config, "qkv"), config.integer("head_dim", None)
     attention = read_attention(config, 1e4, head_dim, 0.5, biases=biases, qk_norm=norm)

@@ -7,8 +7,8 @@ from moec.hf.readers import (
     following_layers,
     latent_names,
     read_correcting_router,
-    read_first_dense,
     read_latent,
+    read_networks,
     read_shared,
     read_sparse,
 )
@@ -16,8 +16,7 @@ from moec.hf.spec import Layer, Spec
 
 
 def spec(config: Config) -> Spec:
-    config.ignore("num_nextn_predict_layers")  # only to guess several tokens at once
     latent, router = read_latent(config), read_correcting_router(config, scale=1.8)
     sparse = read_sparse(config, router, experts=["n_routed_experts"], shared=read_shared(config, default=1))
-    layers = [Layer(latent, ffn) for ffn in read_first_dense(config, sparse, 1)]
+    layers = [Layer(latent, ffn) for ffn in read_networks(config, sparse, 1)]
     return decoder(config, layers, names=latent_names(latent), eps=1e-5, unused=following_layers(config))

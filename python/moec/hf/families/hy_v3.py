@@ -8,11 +8,11 @@ from moec.hf.readers import (
     following_layers,
     read_attention,
     read_biases,
+    read_networks,
     read_shared,
     read_sparse,
-    read_types,
 )
-from moec.hf.spec import Dense, Layer, Router, Spec
+from moec.hf.spec import Layer, Router, Spec
 
 
 def spec(config: Config) -> Spec:
@@ -22,12 +22,8 @@ def spec(config: Config) -> Spec:
     bias, scale = config.flag("mlp_bias", False), config.number("router_scaling_factor", 2.826)
     router = Router("sigmoid", correction=True, norm=True, plus=1e-20, scale=scale)
     shared = read_shared(config, "num_shared_experts", 1, bias)
-    networks = {
-        "dense": Dense(config.integer("intermediate_size"), bias=bias),
-        "sparse": read_sparse(config, router, shared=shared),
-    }
-    types = read_types(config, "mlp_layer_types", lambda depth: "sparse" if depth else "dense")
-    layers = [Layer(attention, networks[type]) for type in types]
+    sparse = read_sparse(config, router, shared=shared)
+    layers = [Layer(attention, ffn) for ffn in read_networks(config, sparse, 1, bias)]
     names = block_names(shared="shared_mlp") | {
         "router": LAYER + "mlp.router.gate.weight",
         "correction": LAYER + "mlp.expert_bias",

@@ -14,9 +14,9 @@ from moec.hf.spec import Layer, Norm, Router, Spec
 def spec(config: Config) -> Spec:
     config.ignore("input_jitter_noise", "original_max_position_embeddings")  # of training; said in rope_parameters
     window, biases = config.integer("sliding_window", None), read_biases(config, "qkvo")
-    attention = read_attention(config, 1e4, config.integer("head_dim", None), biases=biases, window=window)
+    attention = read_attention(config, 1e6, config.integer("head_dim", None), biases=biases, window=window)
     config.only("num_experts_per_tok", 2)
-    router = Router(sparsemixer=2 * config.number("router_jitter_noise", 0.01))
+    router = Router(sparsemixer=2 * config.number("router_jitter_noise", 0.01, zero=True))
     ffn = read_sparse(config, router, "intermediate_size")
     block = LAYER + "block_sparse_moe"
     names = block_names(block, "w1", "w3", "w2")

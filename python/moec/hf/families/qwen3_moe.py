@@ -11,7 +11,7 @@ def spec(config: Config) -> Spec:
     for key, value in {"qkv_bias": False, "use_qk_norm": True, "shared_expert_intermediate_size": 0}.items():
         config.only(key, value)  # in published files, though the architecture has no such switch
     window = config.integer("sliding_window", 4096)
-    if not config.flag("use_sliding_window", False):
+    if not config.flag("use_sliding_window", False) or config.is_null("sliding_window"):
         window = None
     biases, head_dim = read_biases(config, "qkvo"), config.integer("head_dim", None)
     attention = read_attention(config, 1e4, head_dim, biases=biases, qk_norm="head", window=window)
