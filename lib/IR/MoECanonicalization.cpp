@@ -100,7 +100,32 @@ struct DropInfiniteLimit : OpRewritePattern<GluOp> {
   }
 };
 
+/// weigh(s, i) norm n plus 0 scale 1 -> weigh(s, i) norm n
+struct DropNeutralClauses : OpRewritePattern<WeighOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(WeighOp op,
+                                PatternRewriter &rewriter) const override {
+    bool addsNothing = op.getPlus() && op.getPlus()->isZero();
+    bool scalesByOne = op.getScale() && op.getScale()->isExactlyValue(1);
+    if (!addsNothing && !scalesByOne)
+      return rewriter.notifyMatchFailure(op, "no neutral clause");
+    rewriter.modifyOpInPlace(op, [&] {
+      if (addsNothing)
+        op.removePlusAttr();
+      if (scalesByOne)
+        op.removeScaleAttr();
+    });
+    return success();
+  }
+};
+
 } // namespace
+
+void WeighOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                          MLIRContext *context) {
+  patterns.add<DropNeutralClauses>(context);
+}
 
 void SelectOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
                                            MLIRContext *context) {

@@ -79,3 +79,10 @@ func.func @no_update(%b: tensor<16xf32>, %counts: tensor<16xi32>) -> tensor<16xf
   // CHECK: return %[[B]]
   return %next : tensor<16xf32>
 }
+
+// CHECK-LABEL: func @neutral_clauses(
+func.func @neutral_clauses(%s: tensor<?x16xf32>, %idx: tensor<?x4xi32>) -> tensor<?x4xf32> {
+  // CHECK: moe.weigh %{{.*}} at %{{.*}} norm sum : tensor<?x16xf32>, tensor<?x4xi32>
+  %w = moe.weigh %s at %idx norm sum plus 0.0 scale 1.0 : tensor<?x16xf32>, tensor<?x4xi32>
+  return %w : tensor<?x4xf32>
+}

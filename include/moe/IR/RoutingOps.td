@@ -88,6 +88,8 @@ def MoE_WeighOp : MoE_CoreOp<"weigh"> {
     Published routers divide before slots are dropped, or after: weigh at what `moe.select` says, or at what
     `moe.limit` leaves of it.
 
+    Canonicalisation: a sum that is 0 and a factor that is 1 are dropped.
+
     - `weigh_c1`: scores and indices have the same number of tokens.
     - `weigh_c2`: `plus` and `at_least` need a norm, and exclude each other.
 
@@ -107,6 +109,7 @@ def MoE_WeighOp : MoE_CoreOp<"weigh"> {
   }];
   let builders = [OpBuilder<(ins "Value":$scores, "Value":$idx, CArg<"Norm", "Norm::None">:$norm)>];
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
   let extraClassDeclaration = [{
     /// True if the weights are the scores or these divided by their sum.
     bool isPlain() { return getNorm() != Norm::L2 && !getPlus() && !getAtLeast() && !getScale(); }
