@@ -192,3 +192,22 @@ func.func @several_types(%x: tensor<?x8xf32>, %idx: tensor<?x2xi32>, %w: tensor<
   %y = moe.combine %ys, %row, %w : tensor<?x8xf32>, tensor<?x2xi32>, tensor<?x2xf32>
   return %y : tensor<?x8xf32>
 }
+
+// -----
+
+
+func.func @limited(%x: tensor<?x8xf32>, %idx: tensor<?x2xi32>, %w: tensor<?x2xf32>, %gate: tensor<4x16x8xf32>,
+    %up: tensor<4x16x8xf32>, %down: tensor<4x8x16xf32>, %e16: tensor<?x16xf32>, %e8: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  %row, %perm, %offsets = moe.assign %idx into 4 : tensor<?x2xi32>
+  %xs = moe.dispatch %x by %perm top 2 : tensor<?x8xf32>, tensor<?xi32>
+  %g = moe.grouped_matmul ins(%xs, %gate : tensor<?x8xf32>, tensor<4x16x8xf32>) offsets(%offsets : tensor<5xi32>)
+         outs(%e16 : tensor<?x16xf32>) -> tensor<?x16xf32>
+  %u = moe.grouped_matmul ins(%xs, %up : tensor<?x8xf32>, tensor<4x16x8xf32>) offsets(%offsets : tensor<5xi32>)
+         outs(%e16 : tensor<?x16xf32>) -> tensor<?x16xf32>
+  %h = moe.glu swiglu %g, %u limit 7.0 : tensor<?x16xf32>
+  %ys = moe.grouped_matmul ins(%h, %down : tensor<?x16xf32>, tensor<4x8x16xf32>) offsets(%offsets : tensor<5xi32>)
+         outs(%e8 : tensor<?x8xf32>) -> tensor<?x8xf32>
+  // expected-remark @below {{not fused into an expert_ffn: the activation is not a plain swiglu}}
+  %y = moe.combine %ys, %row, %w : tensor<?x8xf32>, tensor<?x2xi32>, tensor<?x2xf32>
+  return %y : tensor<?x8xf32>
+}

@@ -60,3 +60,33 @@ func.func @no_select(%logits: tensor<?x16xf32>, %idx: tensor<?x4xi32>) -> tensor
   %w = moe.weigh %s at %idx : tensor<?x16xf32>, tensor<?x4xi32>
   return %w : tensor<?x4xf32>
 }
+
+// -----
+
+func.func @bias(%logits: tensor<?x16xf32>, %b: tensor<16xf32>) -> tensor<?x4xf32> {
+  %s = moe.score softmax %logits : tensor<?x16xf32>
+  %idx = moe.select %s top 4 bias(%b : tensor<16xf32>) : tensor<?x16xf32>
+  // expected-remark @below {{not fused into a route: the selection has a bias, groups or a bound}}
+  %w = moe.weigh %s at %idx : tensor<?x16xf32>, tensor<?x4xi32>
+  return %w : tensor<?x4xf32>
+}
+
+// -----
+
+func.func @scale(%logits: tensor<?x16xf32>) -> tensor<?x4xf32> {
+  %s = moe.score softmax %logits : tensor<?x16xf32>
+  %idx = moe.select %s top 4 : tensor<?x16xf32>
+  // expected-remark @below {{not fused into a route: the weights are scaled, or divided by another norm}}
+  %w = moe.weigh %s at %idx scale 2.5 : tensor<?x16xf32>, tensor<?x4xi32>
+  return %w : tensor<?x4xf32>
+}
+
+// -----
+
+func.func @sigmoid(%logits: tensor<?x16xf32>) -> tensor<?x4xf32> {
+  %s = moe.score sigmoid %logits : tensor<?x16xf32>
+  %idx = moe.select %s top 4 : tensor<?x16xf32>
+  // expected-remark @below {{not fused into a route: the scores are not a softmax over experts}}
+  %w = moe.weigh %s at %idx : tensor<?x16xf32>, tensor<?x4xi32>
+  return %w : tensor<?x4xf32>
+}

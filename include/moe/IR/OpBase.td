@@ -17,7 +17,6 @@ include "moe/IR/MoEAttrs.td"
 class MoE_Op<string mnemonic, list<Trait> traits = []>
     : Op<MoE_Dialect, mnemonic, traits>;
 
-def MoE_Weight : AnyTypeOf<[F32, BF16]>;
 def MoE_Rows2 : 2DTensorOf<[F32]>;
 def MoE_Index1 : 1DTensorOf<[I32]>;
 def MoE_Index2 : 2DTensorOf<[I32]>;

@@ -52,13 +52,6 @@ def _deepseek_v4(w):
     return _experts(w) | _shared(w, "shared_experts")
 
 
-def _switch(w):
-    weights = {"router.classifier.weight": w["router"]}
-    for e, (wi, wo) in enumerate(zip(w["in"], w["out"])):
-        weights |= {f"experts.expert_{e}.wi.weight": wi, f"experts.expert_{e}.wo.weight": wo}
-    return weights
-
-
 def _nemotron(w):
     return {
         "experts.up_proj": w["in"],
@@ -70,7 +63,7 @@ def _nemotron(w):
     }
 
 
-def _routed(name, more=lambda w: {}, gate="gate.weight", bias=None):
+def _routed(more=lambda w: {}, gate="gate.weight", bias=None):
     def weights(w):
         found = {gate: w["router"]} | more(w)
         return found | ({bias: w["bias"]} if bias else {})
@@ -92,7 +85,7 @@ _CLASSES = {
     "mixtral": (
         "mixtral.MixtralSparseMoeBlock",
         {"num_local_experts": 8, "num_experts_per_tok": 2},
-        _routed("gate", _experts),
+        _routed(_experts),
     ),
     "qwen2_moe": (
         "qwen2_moe.Qwen2MoeSparseMoeBlock",
@@ -102,17 +95,17 @@ _CLASSES = {
             "moe_intermediate_size": 24,
             "shared_expert_intermediate_size": 24,
         },
-        _routed("gate", lambda w: _with_shared("shared_expert")(w) | {"shared_expert_gate.weight": w["shared_score"]}),
+        _routed(lambda w: _with_shared("shared_expert")(w) | {"shared_expert_gate.weight": w["shared_score"]}),
     ),
     "qwen3_moe": (
         "qwen3_moe.Qwen3MoeSparseMoeBlock",
         {"num_experts": 8, "num_experts_per_tok": 4, "moe_intermediate_size": 24, "norm_topk_prob": True},
-        _routed("gate", _experts),
+        _routed(_experts),
     ),
     "olmoe": (
         "olmoe.OlmoeSparseMoeBlock",
         {"num_experts": 8, "num_experts_per_tok": 4},
-        _routed("gate", _experts),
+        _routed(_experts),
     ),
     "dbrx": (
         "dbrx.DbrxFFN",
@@ -125,53 +118,53 @@ _CLASSES = {
                 "moe_normalize_expert_weights": 2.0,
             }
         },
-        _routed("gate", _dbrx, gate="router.layer.weight"),
+        _routed(_dbrx, gate="router.layer.weight"),
     ),
     "granite": (
         "granitemoe.GraniteMoeMoE",
         {"num_local_experts": 8, "num_experts_per_tok": 2},
-        _routed("gate", _experts, gate="router.weight"),
+        _routed(_experts, gate="router.weight"),
     ),
     "phimoe": (
         "phimoe.PhimoeSparseMoeBlock",
         {"num_local_experts": 8, "num_experts_per_tok": 2, "router_jitter_noise": 0.01},
-        _routed("gate", _experts, gate="router.weight"),
+        _routed(_experts, gate="router.weight"),
     ),
     "deepseek_v3": (
         "deepseek_v3.DeepseekV3MoE",
         _DEEPSEEK | {"n_group": 4, "topk_group": 2, "routed_scaling_factor": 2.5},
-        _routed("gate", _with_shared("shared_experts"), bias=_CORRECTION),
+        _routed(_with_shared("shared_experts"), bias=_CORRECTION),
     ),
     "kimi_k2": (
         "deepseek_v3.DeepseekV3MoE",
         _DEEPSEEK | _ONE_GROUP | {"routed_scaling_factor": 2.827},
-        _routed("gate", _with_shared("shared_experts"), bias=_CORRECTION),
+        _routed(_with_shared("shared_experts"), bias=_CORRECTION),
     ),
     "glm4_moe": (
         "glm4_moe.Glm4MoeMoE",
         _DEEPSEEK | _ONE_GROUP | {"routed_scaling_factor": 1.0},
-        _routed("gate", _with_shared("shared_experts"), bias=_CORRECTION),
+        _routed(_with_shared("shared_experts"), bias=_CORRECTION),
     ),
     "deepseek_v4": (
         "deepseek_v4.DeepseekV4SparseMoeBlock",
         _COMMON
         | {"swiglu_limit": 0.5, "routed_scaling_factor": 1.5, "mlp_layer_types": ["moe"], "num_hidden_layers": 1},
-        _routed("gate", _deepseek_v4, bias=_CORRECTION),
+        _routed(_deepseek_v4, bias=_CORRECTION),
     ),
     "minimax_m2": (
         "minimax_m2.MiniMaxM2SparseMoeBlock",
         {"num_local_experts": 8, "num_experts_per_tok": 4},
-        _routed("gate", _experts, bias="e_score_correction_bias"),
+        _routed(_experts, bias="e_score_correction_bias"),
     ),
     "ernie": (
         "ernie4_5_moe.Ernie4_5_MoeSparseMoeBlock",
         {"moe_num_experts": 8, "moe_k": 3, "moe_intermediate_size": 24, "moe_num_shared_experts": 2},
-        _routed("gate", _with_shared("shared_experts"), bias="gate.moe_statics.e_score_correction_bias"),
+        _routed(_with_shared("shared_experts"), bias="gate.moe_statics.e_score_correction_bias"),
     ),
     "hunyuan": (
         "hunyuan_v1_moe.HunYuanMoEV1Moe",
         {"num_experts": 8, "moe_topk": 2},
-        _routed("gate", _with_shared("shared_mlp"), gate="gate.wg.weight"),
+        _routed(_with_shared("shared_mlp"), gate="gate.wg.weight"),
     ),
     "longcat": (
         "longcat_flash.LongcatFlashMoE",
@@ -182,14 +175,13 @@ _CLASSES = {
             "expert_ffn_hidden_size": 24,
             "routed_scaling_factor": 6.0,
         },
-        _routed("gate", _longcat, gate="router.classifier.weight", bias="router.e_score_correction_bias"),
+        _routed(_longcat, gate="router.classifier.weight", bias="router.e_score_correction_bias"),
     ),
     "gpt_oss": ("gpt_oss.GptOssMLP", {"num_local_experts": 8, "num_experts_per_tok": 4}, _gpt_oss),
     "llama4": (
         "llama4.Llama4TextMoe",
         {"num_local_experts": 8, "num_experts_per_tok": 1},
         _routed(
-            "gate",
             lambda w: {
                 "experts.gate_up_proj": _gate_up(w).swapaxes(1, 2),
                 "experts.down_proj": w["down"].swapaxes(1, 2),
@@ -203,7 +195,7 @@ _CLASSES = {
         _COMMON
         | _ONE_GROUP
         | {"moe_shared_expert_intermediate_size": 24, "moe_latent_size": 20, "routed_scaling_factor": 5.0},
-        _routed("gate", _nemotron, bias=_CORRECTION),
+        _routed(_nemotron, bias=_CORRECTION),
     ),
 }
 """Class, what its configuration says beside sizes, and the names of its weights."""

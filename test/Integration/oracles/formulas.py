@@ -264,7 +264,7 @@ def residual(x, w):
     return c[:, :1] * mix(x, keep(softmax(x @ w["router"].T), 1), experts(w)) + c[:, 1:] * shared(x, w)
 
 
-@oracle("formula: transformers masks as it does, and has a class of other sizes")
+@oracle(FORMULA)
 def deepseek_v2(x, w):
     scores = softmax(x @ w["router"].T)
     by_group = scores.reshape(len(x), 4, 2)
@@ -378,7 +378,7 @@ def moe_plus_plus(x, w, previous):
 
 
 @oracle(FORMULA)
-def heterogeneous(x, w, cu):
+def heterogeneous(x, w):
     gates = normalized(keep(softmax(x @ w["router"].T), 2))
 
     def convolution(row):

@@ -87,8 +87,8 @@ def moe_plus_plus(x, w, z, previous):
     return ops.combine(ops.experts(rows, offsets, [z.experts, 2, 1, 1], bodies), row, weights), logits
 
 
-@router("Heterogeneous experts", "HMoE: Wang et al. 2024, arXiv:2408.10681", cu=CU)
-def heterogeneous(x, w, z, cu):
+@router("Heterogeneous experts", "HMoE: Wang et al. 2024, arXiv:2408.10681")
+def heterogeneous(x, w, z):
     """Narrow and wide networks, one of another kind, a convolution over an expert's rows, and one that does nothing."""
     scores = ops.score(ops.linear(x, w.gate()))
     experts = ops.select(scores, z.top_k)

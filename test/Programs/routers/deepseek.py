@@ -150,7 +150,7 @@ def nemotron(x, w, z):
     return y + ops.linear(common * common, w("shared_out", z.hidden, z.intermediate))
 
 
-@router("Kimi-K3 (SiTU, latent experts)", "NVIDIA-NeMo/Megatron-Bridge, kimi_k3_ops.py")
+@router("Kimi-K3 (SiTU)", "NVIDIA-NeMo/Megatron-Bridge, kimi_k3_ops.py")
 def kimi_k3(x, w, z):
     scores = ops.score(ops.linear(x, w.gate()), "sigmoid")
     experts = ops.select(scores, 4, bias=w("bias", z.experts))

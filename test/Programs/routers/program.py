@@ -40,7 +40,6 @@ class Router:
         Of sizes, to the types of what it takes beside x, by name.
     """
 
-    name: str
     title: str
     source: str
     build: Callable
@@ -56,7 +55,7 @@ def router(title: str, source: str, **arguments):
     def add(build: Callable) -> Callable:
         types = {name: type if callable(type) else lambda z, type=type: type for name, type in arguments.items()}
         ROUTERS[build.__name__] = Router(
-            build.__name__, title, source, build, lambda z: {name: type(z) for name, type in types.items()}
+            title, source, build, lambda z: {name: type(z) for name, type in types.items()}
         )
         return build
 
