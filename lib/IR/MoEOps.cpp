@@ -274,29 +274,3 @@ void CacheUpdateOp::getEffects(
       effects.emplace_back(MemoryEffects::Read::get(), &operand);
   }
 }
-
-//===----------------------------------------------------------------------===//
-// panel_matmul
-//===----------------------------------------------------------------------===//
-
-LogicalResult PanelMatmulOp::verify() {
-  MemRefType rows = getRows().getType();
-  if (!rows.hasStaticShape()) // panel_matmul_c1
-    return emitOpError("expected rows of static shape, got ") << rows;
-  int64_t in = rows.getDimSize(0), tile = rows.getDimSize(1);
-  MemRefType panels = getPanels().getType();
-  int64_t count = panels.getDimSize(0);
-  SmallVector<int64_t> expected =
-      packedShape(/*leading=*/{}, count * kPanelColumns, in,
-                  panels.getElementType(), /*numSources=*/1);
-  if (panels.getShape() != ArrayRef(expected)) // panel_matmul_c2
-    return emitOpError("expected panels of shape ")
-           << str(expected) << ", got " << str(panels.getShape());
-  ArrayRef<int64_t> result = getResult().getType().getShape();
-  if (result[0] != count || result[1] != tile ||
-      result[2] * result[3] != kPanelColumns) // panel_matmul_c3
-    return emitOpError("expected a result of [")
-           << count << "," << tile << "] registers for " << kPanelColumns
-           << " columns, got " << str(result);
-  return success();
-}
