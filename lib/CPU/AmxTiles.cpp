@@ -72,7 +72,7 @@ void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
     KernelBuilder b(loc, nested);
     auto f32s = VectorType::get({kAmxBytes / 4}, b.getF32Type());
     Value zero = arith::ConstantOp::create(b, b.getZeroAttr(f32s));
-    b.loop(b.constant(0), b.constant(registers * kAmxRows), 1,
+    b.loop(b.constant(0), b.constant(registers * kAmxRows), b.constant(1),
            [&](KernelBuilder &b, Value row) {
              Value at = b.at(arguments.acc, b.mul(row, kSumsRow));
              b.store(zero, at, 0, kAmxBytes);
@@ -87,7 +87,7 @@ void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
 
   constexpr int64_t kStepK = kAmxBytes / 2;
   ValueRange sums = b.loop(
-      b.constant(0), b.div(arguments.count, kStepK), 1, start,
+      b.constant(0), b.div(arguments.count, kStepK), b.constant(1), start,
       [&](KernelBuilder &b, Value step,
           ValueRange carried) -> SmallVector<Value> {
         Stream ahead = arguments.ahead;

@@ -13,8 +13,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "AmxTiles.h"
 #include "RowLayout.h"
-#include "TileKernels.h"
 
 #include "moe/CPU/Passes.h"
 
@@ -114,11 +114,11 @@ func::FuncOp PanelFunctions::getTile(const Level &level,
       });
 }
 
-/// Calls `body` for the number of rows that `rows` is, from 1 to `most`.
-static void switchRows(KernelBuilder &b, Value rows, int64_t most,
-                       function_ref<void(KernelBuilder &, int64_t)> body) {
+/// Calls `body` for what `number` is, from 1 to `most`.
+static void switchNumber(KernelBuilder &b, Value number, int64_t most,
+                         function_ref<void(KernelBuilder &, int64_t)> body) {
   SmallVector<int64_t> cases = llvm::to_vector(llvm::seq<int64_t>(1, most));
-  Value index = arith::IndexCastOp::create(b, b.getIndexType(), rows);
+  Value index = arith::IndexCastOp::create(b, b.getIndexType(), number);
   auto choice =
       scf::IndexSwitchOp::create(b, TypeRange(), index, cases, cases.size());
   auto fill = [&](Region &region, int64_t number) {
@@ -137,23 +137,24 @@ static void switchRows(KernelBuilder &b, Value rows, int64_t most,
 void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
                                const RowLayout &layout, ValueRange a) {
   Value rows = a[0], numRows = a[1], k = a[2], panel = a[3], acc = a[4];
-  Tiles tiles(b, numRows, layout.getTileRows());
+  Tiles tiles = layout.getTiles(b, numRows);
   int64_t bytesPerK = layout.getPanelBytesPerK();
   Value one = b.constant(1);
   Value several = b.less(one, tiles.count);
   Value blockK = b.select(several, b.constant(kBlockK), k);
   // What a step reads of the panel, divided among the tiles.
-  Value lines = b.div(
-      b.sub(b.add(tiles.count, bytesPerK * kStep / 64), one), tiles.count);
+  int64_t step = layout.isAmx() ? kAmxBytes / 2 : kStep;
+  Value lines = b.div(b.sub(b.add(tiles.count, bytesPerK * step / 64), one),
+                      tiles.count);
 
   b.loop(b.constant(0), k, blockK, [&](KernelBuilder &b, Value begin) {
     Value count = b.min(b.sub(k, begin), blockK);
     Value panelAt = b.at(panel, b.mul(begin, bytesPerK));
     Value line = b.add(a[6], b.div(b.mul(begin, bytesPerK), 64));
-    Value share = b.mul(b.div(b.add(count, kStep - 1), kStep), lines);
+    Value share = b.mul(b.div(b.add(count, step - 1), step), lines);
     Value blockLines = b.div(b.mul(count, bytesPerK), 64);
     Value fresh = b.equal(begin, 0);
-    b.loop(b.constant(0), tiles.count, 1, [&](KernelBuilder &b, Value i) {
+    b.loop(b.constant(0), tiles.count, one, [&](KernelBuilder &b, Value i) {
       Value tileRows = tiles.rows(b, i), first = tiles.begin(b, i);
       Value rowsAt = layout.at(b, rows, k, first, tileRows, begin);
       Value accAt = b.at(acc, b.mul(first, kPanelColumns * 4));
@@ -161,13 +162,23 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
       Value tileLines =
           b.select(b.less(done, blockLines), lines, b.constant(0));
       Value tileLine = b.add(line, done);
-      switchRows(b, tileRows, layout.getTileRows(),
-                 [&](KernelBuilder &b, int64_t number) {
-                   func::CallOp::create(
-                       b, getTile(level, layout, number),
-                       ValueRange{rowsAt, panelAt, count, accAt, fresh, a[5],
-                                  tileLine, tileLines});
-                 });
+      if (layout.isAmx()) {
+        Value registers = b.div(b.add(tileRows, kAmxRows - 1), kAmxRows);
+        switchNumber(b, registers, kAmxTileRows / kAmxRows,
+                     [&](KernelBuilder &b, int64_t number) {
+                       emitAmxTile(b, number,
+                                   {rowsAt, panelAt, count, accAt, fresh,
+                                    {a[5], tileLine, tileLines}});
+                     });
+        return;
+      }
+      switchNumber(b, tileRows, layout.getTileRows(),
+                   [&](KernelBuilder &b, int64_t number) {
+                     func::CallOp::create(
+                         b, getTile(level, layout, number),
+                         ValueRange{rowsAt, panelAt, count, accAt, fresh, a[5],
+                                    tileLine, tileLines});
+                   });
     });
   });
 }
@@ -190,9 +201,8 @@ func::FuncOp PanelFunctions::get(PanelMatmulOp op, const Level &level) {
 static Value addressOf(KernelBuilder &b, Value buffer, Value at) {
   auto type = cast<MemRefType>(buffer.getType());
   Value begin = memref::ExtractAlignedPointerAsIndexOp::create(b, buffer);
-  Value address = LLVM::IntToPtrOp::create(
-      b, b.pointerType(),
-      arith::IndexCastOp::create(b, b.getI64Type(), begin));
+  Value number = arith::IndexCastOp::create(b, b.getI64Type(), begin);
+  Value address = LLVM::IntToPtrOp::create(b, b.pointerType(), number);
   Value element = arith::IndexCastOp::create(b, b.getI64Type(), at);
   return b.at(address, b.mul(element, type.getElementTypeBitWidth() / 8));
 }

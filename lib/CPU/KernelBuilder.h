@@ -67,10 +67,10 @@ public:
   /// `for i = lower to upper step step`, carrying `inits`; `body(b, i,
   /// carried)` returns the values of the next iteration.
   template <typename Body>
-  ValueRange loop(Value lower, Value upper, int64_t step, ValueRange inits,
+  ValueRange loop(Value lower, Value upper, Value step, ValueRange inits,
                   Body body) {
     auto loop = scf::ForOp::create(
-        *this, lower, upper, constant(step), inits,
+        *this, lower, upper, step, inits,
         [&](OpBuilder &nested, Location loc, Value i, ValueRange carried) {
           KernelBuilder b(loc, nested);
           SmallVector<Value> next = body(b, i, carried);
@@ -81,7 +81,7 @@ public:
 
   /// The same without carried values.
   template <typename Body>
-  void loop(Value lower, Value upper, int64_t step, Body body) {
+  void loop(Value lower, Value upper, Value step, Body body) {
     loop(lower, upper, step, ValueRange(),
          [&](KernelBuilder &b, Value i, ValueRange) -> SmallVector<Value> {
            body(b, i);

@@ -15,6 +15,8 @@
 
 #include "RowLayout.h"
 
+#include <functional>
+
 namespace mlir::moe {
 
 /// Rows `first..first+count` of `group`, in the order of the groups. A dense
@@ -63,7 +65,7 @@ struct Product {
   Value rows, weights;
   PackFormat format;
   Compute compute;
-  function_ref<Value(ImplicitLocOpBuilder &b, Value position)> source;
+  std::function<Value(ImplicitLocOpBuilder &b, Value position)> source;
 };
 
 /// Multiplies in parallel and hands each panel of each chunk to `consume`.

@@ -6,8 +6,8 @@
 
 #include "RowLayout.h"
 
+#include "AmxTiles.h"
 #include "Loops.h"
-#include "TileKernels.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -16,19 +16,21 @@ using namespace mlir::moe;
 // Tiles
 //===----------------------------------------------------------------------===//
 
-Tiles::Tiles(ImplicitLocOpBuilder &b, Value rows, int64_t most) {
+Tiles::Tiles(ImplicitLocOpBuilder &b, Value rows, int64_t most, bool areEqual)
+    : all(rows), areEqual(areEqual) {
   auto constant = [&](int64_t value) -> Value {
     return arith::ConstantOp::create(b,
                                      b.getIntegerAttr(rows.getType(), value));
   };
-  Value atLeastOne = b.createOrFold<arith::MaxUIOp>(
+  count = b.createOrFold<arith::MaxUIOp>(
       div(b, add(b, rows, constant(most - 1)), constant(most)), constant(1));
-  count = atLeastOne;
-  least = div(b, rows, count);
-  longer = rem(b, rows, count);
+  least = areEqual ? div(b, rows, count) : constant(most);
+  longer = areEqual ? rem(b, rows, count) : constant(0);
 }
 
 Value Tiles::rows(ImplicitLocOpBuilder &b, Value i) const {
+  if (!areEqual)
+    return min(b, least, sub(b, all, begin(b, i)));
   Value more = arith::ExtUIOp::create(b, b.getI64Type(), less(b, i, longer));
   if (i.getType().isIndex())
     more = arith::IndexCastOp::create(b, b.getIndexType(), more);
@@ -45,14 +47,15 @@ Value Tiles::begin(ImplicitLocOpBuilder &b, Value i) const {
 
 RowLayout::RowLayout(const Level &level, PackFormat format, Compute compute)
     : level(level), format(format), compute(compute),
-      tileRows(maxFmaRows(level)) {}
+      tileRows(isAmx() ? kAmxTileRows : maxFmaRows(level)) {}
 
-Type RowLayout::getElementType(MLIRContext *context) const {
-  return Float32Type::get(context);
+Value RowLayout::roundUpRows(ImplicitLocOpBuilder &b, Value rows) const {
+  return isAmx() ? roundUp(b, rows, kAmxRows) : rows;
 }
 
-Value RowLayout::roundUpRows(ImplicitLocOpBuilder &, Value rows) const {
-  return rows;
+Type RowLayout::getElementType(MLIRContext *context) const {
+  return isAmx() ? Type(BFloat16Type::get(context))
+                 : Type(Float32Type::get(context));
 }
 
 int64_t RowLayout::getRowSize(int64_t k) const {
@@ -69,41 +72,71 @@ Value RowLayout::at(KernelBuilder &b, Value rows, Value k, Value first,
   Value size = k; // Of a packed row.
   if (int64_t step = PanelGeometry::get(format).stepInputs; step > 1)
     size = b.mul(b.div(b.add(k, step - 1), step), step);
+  if (isAmx())
+    count = b.mul(b.div(b.add(count, kAmxRows - 1), kAmxRows), kAmxRows);
   Value elements = b.add(b.mul(first, size), b.mul(begin, count));
-  return b.at(rows, b.mul(elements, 4));
+  Type element = getElementType(b.getContext());
+  return b.at(rows, b.mul(elements, element.getIntOrFloatBitWidth() / 8));
+}
+
+//===----------------------------------------------------------------------===//
+// Packing
+//===----------------------------------------------------------------------===//
+
+/// Packs row `position` of `from` as row `row` of a tile of `rows` rows that
+/// begins at `to[base]`.
+void RowLayout::packRow(ImplicitLocOpBuilder &b, Value from, Value position,
+                        Value to, Value base, Value row, Value rows) const {
+  int64_t k = cast<MemRefType>(from.getType()).getDimSize(1);
+  int64_t size = getRowSize(k);
+  int64_t width = isAmx() ? kAmxBytes / 2 : level.lanes;
+  auto f32s = VectorType::get({width}, b.getF32Type());
+  auto bf16s = VectorType::get({width}, b.getBF16Type());
+  auto maskType = VectorType::get({width}, b.getI1Type());
+  auto read = [&](ImplicitLocOpBuilder &b, Value i) -> Value {
+    Value values = vector::TransferReadOp::create(
+        b, f32s, from, ValueRange{position, i}, constantF32(b, 0),
+        ArrayRef<bool>{k % width == 0});
+    return compute == Compute::BF16
+               ? arith::TruncFOp::create(b, bf16s, values).getResult()
+               : values;
+  };
+  if (isAmx()) {
+    Value registers = div(b, add(b, rows, kAmxRows - 1), kAmxRows);
+    Value inStep = add(b, mul(b, div(b, row, kAmxRows), kAmxRows * width),
+                       mul(b, rem(b, row, kAmxRows), width));
+    Value stepSize = mul(b, registers, kAmxRows);
+    forEach(b, constantIndex(b, 0), constantIndex(b, size), width,
+            [&](ImplicitLocOpBuilder &b, Value i) {
+              Value at = add(b, add(b, base, inStep), mul(b, i, stepSize));
+              vector::StoreOp::create(b, read(b, i), to, at);
+            });
+    return;
+  }
+  Value apart = laneOffsets(b, width, rows);
+  forEach(b, constantIndex(b, 0), constantIndex(b, size), width,
+          [&](ImplicitLocOpBuilder &b, Value i) {
+            Value values = read(b, i);
+            if (compute == Compute::BF16)
+              values = arith::ExtFOp::create(b, f32s, values);
+            Value rest = sub(b, constantIndex(b, size), i);
+            Value mask = vector::CreateMaskOp::create(b, maskType, rest);
+            Value at = add(b, add(b, base, row), mul(b, i, rows));
+            vector::ScatterOp::create(b, Type(), to, at, apart, mask, values);
+          });
 }
 
 void RowLayout::pack(
     ImplicitLocOpBuilder &b, Value from,
     function_ref<Value(ImplicitLocOpBuilder &b, Value i)> source, Value count,
     Value to, Value first) const {
-  int64_t k = cast<MemRefType>(from.getType()).getDimSize(1);
-  int64_t size = getRowSize(k), lanes = level.lanes;
-  auto f32s = VectorType::get({lanes}, b.getF32Type());
-  auto maskType = VectorType::get({lanes}, b.getI1Type());
-  Tiles tiles(b, count, tileRows);
+  int64_t size = getRowSize(cast<MemRefType>(from.getType()).getDimSize(1));
+  Tiles tiles = getTiles(b, count);
   forEach(b, tiles.count, [&](ImplicitLocOpBuilder &b, Value tile) {
     Value begin = tiles.begin(b, tile), rows = tiles.rows(b, tile);
     Value base = add(b, first, mul(b, begin, size));
-    Value apart = laneOffsets(b, lanes, rows);
     forEach(b, rows, [&](ImplicitLocOpBuilder &b, Value row) {
-      Value position = source(b, add(b, begin, row));
-      forEach(b, constantIndex(b, 0), constantIndex(b, size), lanes,
-              [&](ImplicitLocOpBuilder &b, Value i) {
-                Value values = vector::TransferReadOp::create(
-                    b, f32s, from, ValueRange{position, i}, constantF32(b, 0),
-                    ArrayRef<bool>{k % lanes == 0});
-                if (compute == Compute::BF16) {
-                  auto bf16s = VectorType::get({lanes}, b.getBF16Type());
-                  values = arith::ExtFOp::create(
-                      b, f32s, arith::TruncFOp::create(b, bf16s, values));
-                }
-                Value rest = sub(b, constantIndex(b, size), i);
-                Value mask = vector::CreateMaskOp::create(b, maskType, rest);
-                Value at = add(b, add(b, base, row), mul(b, i, rows));
-                vector::ScatterOp::create(b, Type(), to, at, apart, mask,
-                                          values);
-              });
+      packRow(b, from, source(b, add(b, begin, row)), to, base, row, rows);
     });
   });
 }

@@ -6,8 +6,9 @@
 // another, so that a kernel walks neighbours. What a tile looks like depends on
 // what the rows are multiplied with, and how:
 //
-//   compute f32           [k][row] of f32
-//   compute bf16          the same, rounded to bf16
+//   compute f32    [k][row] of f32
+//   compute bf16   the same, rounded to bf16; for AMX, where tiles are of 32 rows
+//                  but for the last, [k / 32][row / 16][16][32] of bf16
 //
 // k is padded with zeros to what a step of the panel holds.
 //
@@ -23,11 +24,11 @@
 
 namespace mlir::moe {
 
-/// A number of rows, cut into as few tiles as have at most `most` rows each;
-/// the first ones have one row more than the others where they are not equal.
+/// A number of rows, cut into as few tiles as have at most `most` rows each.
+/// They are about equal, or all but the last are full.
 struct Tiles {
   /// `rows` is of type index or an integer; so are all other values.
-  Tiles(ImplicitLocOpBuilder &b, Value rows, int64_t most);
+  Tiles(ImplicitLocOpBuilder &b, Value rows, int64_t most, bool areEqual);
 
   /// The number of rows of tile `i`.
   Value rows(ImplicitLocOpBuilder &b, Value i) const;
@@ -37,7 +38,8 @@ struct Tiles {
   Value count;
 
 private:
-  Value least, longer;
+  Value all, least, longer;
+  bool areEqual;
 };
 
 class RowLayout {
@@ -47,8 +49,16 @@ public:
   PackFormat getFormat() const { return format; }
   Compute getCompute() const { return compute; }
 
+  /// Whether rows are multiplied in the tile registers of AMX.
+  bool isAmx() const { return level.hasTiles && compute != Compute::F32; }
+
   /// Rows of a tile, at most.
   int64_t getTileRows() const { return tileRows; }
+
+  /// The tiles of `rows`.
+  Tiles getTiles(ImplicitLocOpBuilder &b, Value rows) const {
+    return Tiles(b, rows, tileRows, /*areEqual=*/!isAmx());
+  }
 
   /// Rows for which there is room after a tile that is not full.
   Value roundUpRows(ImplicitLocOpBuilder &b, Value rows) const;
@@ -74,6 +84,9 @@ public:
             Value count, Value to, Value first) const;
 
 private:
+  void packRow(ImplicitLocOpBuilder &b, Value from, Value position, Value to,
+               Value base, Value row, Value rows) const;
+
   const Level &level;
   PackFormat format;
   Compute compute;

@@ -17,7 +17,7 @@ using namespace mlir::moe;
 
 void mlir::moe::emitPrefetch(KernelBuilder &b, Stream stream) {
   constexpr int64_t kLine = 64, kPages = 8, kLinesPerPage = 4096 / kLine;
-  b.loop(b.constant(0), stream.lines, 1, [&](KernelBuilder &b, Value i) {
+  b.loop(b.constant(0), stream.lines, b.constant(1), [&](KernelBuilder &b, Value i) {
     Value line = b.add(stream.line, i);
     Value page = b.rem(line, kPages);
     Value inPage = b.rem(b.div(line, kPages), kLinesPerPage);
@@ -148,7 +148,7 @@ void FmaLoop::emit(KernelBuilder &b, const TileArguments &arguments) {
 
   auto steps = [&](Value from, Value to, int64_t length, ValueRange sums) {
     return b.loop(
-        from, to, length, sums,
+        from, to, b.constant(length), sums,
         [&](KernelBuilder &b, Value k, ValueRange sums) -> SmallVector<Value> {
           if (begin == 0 && length == kStep) {
             Stream ahead = arguments.ahead;

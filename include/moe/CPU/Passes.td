@@ -29,7 +29,7 @@ def CpuPackWeightsPass : Pass<"moe-cpu-pack-weights", "::mlir::ModuleOp"> {
     moe.parameter @w.packed : tensor<4x2x5x2x16x16x2xbf16> pack of [@w]
     func.func @f(%l: index, %x: tensor<?x160xf32>, %init: tensor<?x64xf32>) -> tensor<?x64xf32> {
       %w = moe.load_parameter @w.packed[%l] : tensor<2x5x2x16x16x2xbf16>
-      %y = moe.grouped_matmul packed ins(%x, %w : tensor<?x160xf32>, tensor<2x5x2x16x16x2xbf16>)
+      %y = moe.grouped_matmul packed bf16 ins(%x, %w : tensor<?x160xf32>, tensor<2x5x2x16x16x2xbf16>)
              outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
     ```
     Gate and up of a `moe.expert_ffn` are interleaved in one parameter.
@@ -78,7 +78,7 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let options = [
-    ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2) and v4 (AVX-512)">];
+    ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2), v4 (AVX-512) and amx">];
   let statistics = [
     Statistic<"numClones", "num-clones", "functions cloned">];
 }
@@ -233,32 +233,37 @@ def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {
     Statistic<"numLoops", "num-loops", "parallel loops lowered">];
 }
 
-def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels"> {
-  let summary = "make of each moe.panel_matmul a loop over K with its accumulators in registers";
+def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels", "::mlir::ModuleOp"> {
+  let summary = "let each moe.panel_matmul call the kernels of its format, arithmetic and level";
   let description = [{
     ```mlir
-    %acc = moe.panel_matmul %rows, %panels : memref<160x2xf32>, memref<1x160x32xf32> -> vector<1x2x2x16xf32>
-    %v = vector.extract %acc[0, 1, 0] : vector<16xf32> from vector<1x2x2x16xf32>
+    moe.panel_matmul f32 rows(...) depth 2048 panel(...) into(...) ahead(...)
     ```
     becomes
     ```mlir
-    %sums:4 = scf.for %k = %c0 to %c160 step %c1 iter_args(%s00 = %zero, %s01 = %zero, %s10 = %zero, %s11 = %zero) {
-      %w0 = vector.load %panels[%c0, %k, %c0] : memref<1x160x32xf32>, vector<16xf32>
-      %w1 = vector.load %panels[%c0, %k, %c16] : memref<1x160x32xf32>, vector<16xf32>
-      %x0 = memref.load %rows[%k, %c0] : memref<160x2xf32>
-      %a0 = vector.broadcast %x0 : f32 to vector<16xf32>
-      %t00 = vector.fma %a0, %w0, %s00 : vector<16xf32>
-      ...
-    }
+    func.call @moe.panel.f32.f32.v4(%rows, %count, %k, %panel, %sums, %from, %line)
     ```
-    and `%v` is `%sums#2`.
+    of a private function that cuts the rows into tiles and k into blocks, so that what is read again and again stays in
+    the caches, and calls `@moe.tile.f32.f32.<rows>.v4`, a loop over k with its sums in registers:
+    ```mlir
+    %next:2 = scf.for %k = ... iter_args(%s0 = ..., %s1 = ...) {
+      %w0 = llvm.load %panel[...] : vector<16xf32>
+      %w1 = llvm.load ...
+      %a = vector.broadcast ...
+      %t0 = vector.fma %a, %w0, %s0 : vector<16xf32>
+      ...
+    ```
+    Functions are made once for each level, format and arithmetic, whatever the shapes. Level `amx` multiplies bf16 in
+    tile registers.
 
-    Postcondition: no `moe.panel_matmul`. Uses registers of the width that the op's type has.
+    Precondition: functions with `moe.isa`. Postcondition: no `moe.panel_matmul`.
 
     Contract class B: the accumulators and their order are those that the op defines.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
-                           "::mlir::ub::UBDialect", "::mlir::vector::VectorDialect"];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+  let statistics = [
+    Statistic<"numFunctions", "num-functions", "functions made">];
 }
 
 #endif // MOE_CPU_PASSES_TD
