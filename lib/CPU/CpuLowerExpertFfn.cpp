@@ -14,7 +14,6 @@
 #include "Products.h"
 
 #include "moe/CPU/Passes.h"
-#include "moe/IR/Packing.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CPULOWEREXPERTFFNPASS
@@ -174,12 +173,8 @@ static LogicalResult lower(ExpertFfnOp op) {
   const Level *level = getLevel(op);
   if (!level)
     return failure();
-  if (op.getPacked() != PackFormat::F32 && op.getPacked() != PackFormat::BF16)
-    return op.emitOpError("expected weights packed as f32 or bf16, got ")
-           << stringifyPackFormat(*op.getPacked());
-  if (op.getCompute() != Compute::F32)
-    return op.emitOpError("expected compute f32, got ")
-           << stringifyCompute(op.getCompute());
+  if (failed(expectKernel(op, *op.getPacked(), op.getCompute())))
+    return failure();
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   Value idx = op.getIdx(), gateUp = op.getWeights()[0];

@@ -8,7 +8,6 @@
 #include "Products.h"
 
 #include "moe/CPU/Passes.h"
-#include "moe/IR/Packing.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CPULOWERGROUPEDMATMULPASS
@@ -24,12 +23,8 @@ static LogicalResult lower(GroupedMatmulOp op) {
   const Level *level = getLevel(op);
   if (!level)
     return failure();
-  if (op.getPacked() != PackFormat::F32 && op.getPacked() != PackFormat::BF16)
-    return op.emitOpError("expected weights packed as f32 or bf16, got ")
-           << stringifyPackFormat(*op.getPacked());
-  if (op.getCompute() != Compute::F32)
-    return op.emitOpError("expected compute f32, got ")
-           << stringifyCompute(op.getCompute());
+  if (failed(expectKernel(op, *op.getPacked(), op.getCompute())))
+    return failure();
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   Value rows = op.getRows(), out = op.getInit();

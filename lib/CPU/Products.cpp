@@ -230,6 +230,17 @@ void ProductEmitter::emit(
   });
 }
 
+LogicalResult mlir::moe::expectKernel(Operation *op, PackFormat format,
+                                      Compute compute) {
+  if ((format == PackFormat::F32 || format == PackFormat::BF16) &&
+      compute != Compute::Int8)
+    return success();
+  return op->emitOpError("expected weights packed as f32 or bf16 and compute "
+                         "f32 or bf16, got ")
+         << stringifyPackFormat(format) << " and "
+         << stringifyCompute(compute);
+}
+
 void mlir::moe::multiply(
     ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
     const Product &product,

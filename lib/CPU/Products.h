@@ -68,6 +68,10 @@ struct Product {
   std::function<Value(ImplicitLocOpBuilder &b, Value position)> source;
 };
 
+/// Fails with an error on `op` if there is no kernel for weights of this format
+/// and rows of this type.
+LogicalResult expectKernel(Operation *op, PackFormat format, Compute compute);
+
 /// Multiplies in parallel and hands each panel of each chunk to `consume`.
 void multiply(ImplicitLocOpBuilder &b, const Level &level,
               const RowChunks &chunks, const Product &product,
