@@ -88,7 +88,7 @@ moe_status moe_model_open(const char *path, const moe_open_options *options,
       return error;
     if (auto error = checkNotNull("model", model))
       return error;
-    auto opened = Model::open(path, options ? options->isa : nullptr);
+    auto opened = Model::open(path, options ? *options : moe_open_options{});
     if (!opened)
       return opened.error();
     *model = reinterpret_cast<moe_model *>(opened->release());

@@ -54,6 +54,14 @@ static void addFile(const char *option,
          "', got two");
 }
 
+static moe_weights parseWeights(const std::string &text) {
+  if (text == "copy")
+    return MOE_WEIGHTS_COPY;
+  if (text == "map")
+    return MOE_WEIGHTS_MAP;
+  fail("--weights: expected copy or map, got '", text, "'");
+}
+
 static constexpr Option kOptions[] = {
     {"--prompt-ids", "IDS", "generate after these token ids: 5,17,3",
      [](Options &options, const std::string &text) {
@@ -82,6 +90,10 @@ static constexpr Option kOptions[] = {
      }},
     {"--isa", "LEVEL", "run the code of one level: v3, v4 (default: the best)",
      [](Options &options, const std::string &text) { options.isa = text; }},
+    {"--weights", "MODE", "copy: in huge pages (the default); map: shared",
+     [](Options &options, const std::string &text) {
+       options.weights = parseWeights(text);
+     }},
     {"--time", nullptr, "print times to the standard error",
      [](Options &options, const std::string &) { options.time = true; }},
     {"--help", nullptr, "print this text",
