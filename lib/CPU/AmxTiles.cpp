@@ -21,6 +21,7 @@ public:
   explicit AmxBuilder(KernelBuilder &b)
       : b(b), type(LLVM::LLVMX86AMXType::get(b.getContext())) {}
 
+  Value zero() { return call("tilezero", {}); }
   Value load(Value at, int64_t stride) {
     return call("tileloadd64", {at, b.constant(stride)});
   }
@@ -68,26 +69,32 @@ void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
   auto sumsAt = [&](KernelBuilder &b, int64_t row, int64_t half) {
     return b.at(arguments.acc, row * kAmxRows * kSumsRow + half * kAmxBytes);
   };
-  scf::IfOp::create(b, arguments.fresh, [&](OpBuilder &nested, Location loc) {
-    KernelBuilder b(loc, nested);
-    auto f32s = VectorType::get({kAmxBytes / 4}, b.getF32Type());
-    Value zero = arith::ConstantOp::create(b, b.getZeroAttr(f32s));
-    b.loop(b.constant(0), b.constant(registers * kAmxRows), b.constant(1),
-           [&](KernelBuilder &b, Value row) {
-             Value at = b.at(arguments.acc, b.mul(row, kSumsRow));
-             b.store(zero, at, 0, kAmxBytes);
-             b.store(zero, at, kAmxBytes, kAmxBytes);
-           });
-    scf::YieldOp::create(b);
-  });
-  SmallVector<Value> start;
-  for (int64_t row = 0; row < registers; ++row)
-    for (int64_t half = 0; half < 2; ++half)
-      start.push_back(AmxBuilder(b).load(sumsAt(b, row, half), kSumsRow));
+  auto forEachTile = [&](function_ref<Value(int64_t row, int64_t half)> body) {
+    SmallVector<Value> tiles;
+    for (int64_t row = 0; row < registers; ++row)
+      for (int64_t half = 0; half < 2; ++half)
+        tiles.push_back(body(row, half));
+    return tiles;
+  };
+  auto start = scf::IfOp::create(
+      b, arguments.fresh,
+      [&](OpBuilder &nested, Location loc) {
+        KernelBuilder b(loc, nested);
+        scf::YieldOp::create(b, forEachTile([&](int64_t, int64_t) {
+                               return AmxBuilder(b).zero();
+                             }));
+      },
+      [&](OpBuilder &nested, Location loc) {
+        KernelBuilder b(loc, nested);
+        scf::YieldOp::create(
+            b, forEachTile([&](int64_t row, int64_t half) {
+              return AmxBuilder(b).load(sumsAt(b, row, half), kSumsRow);
+            }));
+      });
 
   constexpr int64_t kStepK = kAmxBytes / 2;
   ValueRange sums = b.loop(
-      b.constant(0), b.div(arguments.count, kStepK), b.constant(1), start,
+      b.constant(0), b.div(arguments.count, kStepK), b.constant(1), start.getResults(),
       [&](KernelBuilder &b, Value step,
           ValueRange carried) -> SmallVector<Value> {
         Stream ahead = arguments.ahead;
@@ -98,14 +105,13 @@ void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
         Value rows = b.at(arguments.rows, b.mul(step, registers * kRegister));
         Value weights[] = {amx.load(panel, kAmxBytes),
                            amx.load(b.at(panel, kRegister), kAmxBytes)};
-        SmallVector<Value> next;
-        for (int64_t row = 0; row < registers; ++row) {
-          Value tile =
-              amx.loadOnce(b.at(rows, row * kRegister), kAmxBytes);
-          for (int64_t half = 0; half < 2; ++half)
-            next.push_back(
-                amx.multiply(carried[row * 2 + half], tile, weights[half]));
-        }
+        SmallVector<Value> tiles, next;
+        for (int64_t row = 0; row < registers; ++row)
+          tiles.push_back(
+              amx.loadOnce(b.at(rows, row * kRegister), kAmxBytes));
+        for (int64_t i = 0; i < 2 * registers; ++i)
+          next.push_back(
+              amx.multiply(carried[i], tiles[i / 2], weights[i % 2]));
         return next;
       });
   for (auto [i, tile] : llvm::enumerate(sums))

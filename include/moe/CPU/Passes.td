@@ -48,6 +48,28 @@ def CpuPackWeightsPass : Pass<"moe-cpu-pack-weights", "::mlir::ModuleOp"> {
     Statistic<"numDeclined", "num-declined", "products left alone">];
 }
 
+def CpuSetComputePass : Pass<"moe-cpu-set-compute"> {
+  let summary = "let packed products round their rows to a type";
+  let description = [{
+    Sets the clause `compute` of each packed `moe.grouped_matmul` and `moe.expert_ffn`, which says what their rows are
+    rounded to.
+
+    Precondition: form *fused*, after `--moe-cpu-pack-weights`. Postcondition: each product whose rows stay f32 carries a
+    remark with the reason: its format has no such kernel, or its results choose experts.
+
+    Contract class E: an element of a row is off by at most 2^-9 of itself with `bf16`, by 1/254 of the largest of the
+    row, or of 32 elements of it, with `int8`.
+  }];
+  let options = [
+    Option<"compute", "type", "::mlir::moe::Compute", "::mlir::moe::Compute::F32", "f32, bf16 or int8",
+           "::llvm::cl::values(clEnumValN(::mlir::moe::Compute::F32, \"f32\", \"as they are\"), "
+           "clEnumValN(::mlir::moe::Compute::BF16, \"bf16\", \"to nearest even\"), "
+           "clEnumValN(::mlir::moe::Compute::Int8, \"int8\", \"to integers with scales\"))">];
+  let statistics = [
+    Statistic<"numSet", "num-set", "products that round their rows now">,
+    Statistic<"numDeclined", "num-declined", "products left alone">];
+}
+
 //===----------------------------------------------------------------------===//
 // On buffers
 //===----------------------------------------------------------------------===//
