@@ -93,13 +93,13 @@ void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
       });
 
   constexpr int64_t kStepK = kAmxBytes / 2;
+  size_t numSums = 2 * registers;
+  SmallVector<Value> first(start.getResults());
+  first.append(PrefetchState::initial(b, arguments.prefetch));
   ValueRange sums = b.loop(
-      b.constant(0), b.div(arguments.count, kStepK), b.constant(1), start.getResults(),
+      b.constant(0), b.div(arguments.count, kStepK), b.constant(1), first,
       [&](KernelBuilder &b, Value step,
           ValueRange carried) -> SmallVector<Value> {
-        Stream ahead = arguments.ahead;
-        ahead.line = b.add(ahead.line, b.mul(step, ahead.lines));
-        emitPrefetch(b, ahead);
         AmxBuilder amx(b);
         Value panel = b.at(arguments.panel, b.mul(step, 2 * kRegister));
         Value rows = b.at(arguments.rows, b.mul(step, registers * kRegister));
@@ -112,8 +112,10 @@ void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
         for (int64_t i = 0; i < 2 * registers; ++i)
           next.push_back(
               amx.multiply(carried[i], tiles[i / 2], weights[i % 2]));
+        next.append(PrefetchState::step(b, arguments.prefetch,
+                                        carried.drop_front(numSums)));
         return next;
       });
-  for (auto [i, tile] : llvm::enumerate(sums))
+  for (auto [i, tile] : llvm::enumerate(sums.take_front(numSums)))
     AmxBuilder(b).store(sumsAt(b, i / 2, i % 2), kSumsRow, tile);
 }

@@ -97,7 +97,7 @@ static std::string nameOf(const RowLayout &layout) {
       .str();
 }
 
-/// rows, panel, count, acc, fresh, where prefetching begins, line, lines
+/// rows, panel, count, acc, fresh, and the members of a Prefetch
 func::FuncOp PanelFunctions::getTile(const Level &level,
                                      const RowLayout &layout, int64_t rows) {
   return get(
@@ -105,12 +105,12 @@ func::FuncOp PanelFunctions::getTile(const Level &level,
       [](Builder &b) -> SmallVector<Type> {
         Type pointer = LLVM::LLVMPointerType::get(b.getContext());
         Type i64 = b.getI64Type();
-        return {pointer,        pointer, i64, pointer, b.getI1Type(),
-                pointer, i64,     i64};
+        return {pointer, pointer, i64, pointer, b.getI1Type(),
+                pointer, i64,     i64, i64,     i64};
       },
       [&](KernelBuilder &b, ValueRange a) {
         emitFmaTile(b, level, layout.getFormat(), rows,
-                    {a[0], a[1], a[2], a[3], a[4], {a[5], a[6], a[7]}});
+                    {a[0], a[1], a[2], a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}});
       });
 }
 
@@ -133,7 +133,7 @@ static void switchNumber(KernelBuilder &b, Value number, int64_t most,
   fill(choice.getDefaultRegion(), most);
 }
 
-/// rows, number of rows, k, panel, acc, where prefetching begins, line
+/// rows, number of rows, k, panel, acc, the stream to prefetch, and where in it
 void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
                                const RowLayout &layout, ValueRange a) {
   Value rows = a[0], numRows = a[1], k = a[2], panel = a[3], acc = a[4];
@@ -142,33 +142,37 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
   Value one = b.constant(1);
   Value several = b.less(one, tiles.count);
   Value blockK = b.select(several, b.constant(kBlockK), k);
-  // What a step reads of the panel, divided among the tiles.
   int64_t step = layout.isAmx() ? kAmxBytes / 2 : kStep;
-  Value lines = b.div(b.sub(b.add(tiles.count, bytesPerK * step / 64), one),
-                      tiles.count);
 
   b.loop(b.constant(0), k, blockK, [&](KernelBuilder &b, Value begin) {
     Value count = b.min(b.sub(k, begin), blockK);
     Value panelAt = b.at(panel, b.mul(begin, bytesPerK));
-    Value line = b.add(a[6], b.div(b.mul(begin, bytesPerK), 64));
-    Value share = b.mul(b.div(b.add(count, step - 1), step), lines);
-    Value blockLines = b.div(b.mul(count, bytesPerK), 64);
+    // As many bursts as the block has itself, divided among the tiles.
+    auto divUp = [&](Value x, Value y) {
+      return b.div(b.add(x, b.sub(y, one)), y);
+    };
+    auto burstsIn = [&](Value k) {
+      return divUp(b.mul(k, bytesPerK), b.constant(Prefetch::kBytes));
+    };
+    Value firstBurst = b.add(a[6], b.div(b.mul(begin, bytesPerK),
+                                         b.constant(Prefetch::kBytes)));
+    Value bursts = divUp(burstsIn(count), tiles.count);
+    Value steps = divUp(count, b.constant(step));
+    Value perStep = divUp(bursts, steps);
+    Value period = b.createOrFold<arith::MaxUIOp>(b.div(steps, bursts), one);
     Value fresh = b.equal(begin, 0);
     b.loop(b.constant(0), tiles.count, one, [&](KernelBuilder &b, Value i) {
       Value tileRows = tiles.rows(b, i), first = tiles.begin(b, i);
       Value rowsAt = layout.at(b, rows, k, first, tileRows, begin);
       Value accAt = b.at(acc, b.mul(first, kPanelColumns * 4));
-      Value done = b.mul(share, i);
-      Value tileLines =
-          b.select(b.less(done, blockLines), lines, b.constant(0));
-      Value tileLine = b.add(line, done);
+      Value burst = b.add(firstBurst, b.mul(bursts, i));
+      Prefetch prefetch = {a[5], burst, b.add(burst, bursts), perStep, period};
       if (layout.isAmx()) {
         Value registers = b.div(b.add(tileRows, kAmxRows - 1), kAmxRows);
         switchNumber(b, registers, kAmxTileRows / kAmxRows,
                      [&](KernelBuilder &b, int64_t number) {
                        emitAmxTile(b, number,
-                                   {rowsAt, panelAt, count, accAt, fresh,
-                                    {a[5], tileLine, tileLines}});
+                                   {rowsAt, panelAt, count, accAt, fresh, prefetch});
                      });
         return;
       }
@@ -176,8 +180,10 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
                    [&](KernelBuilder &b, int64_t number) {
                      func::CallOp::create(
                          b, getTile(level, layout, number),
-                         ValueRange{rowsAt, panelAt, count, accAt, fresh, a[5],
-                                    tileLine, tileLines});
+                         ValueRange{rowsAt, panelAt, count, accAt, fresh,
+                                    prefetch.stream, prefetch.begin,
+                                    prefetch.end, prefetch.perStep,
+                                    prefetch.period});
                    });
     });
   });
@@ -231,7 +237,7 @@ struct CpuLowerPanelsPass final
                      addressOf(b, op.getWeights(), op.getAt()),
                      addressOf(b, op.getSums(), op.getBegin()),
                      addressOf(b, op.getWeights(), op.getFrom()),
-                     i64(op.getLine())});
+                     i64(op.getBurst())});
       op.erase();
     }
     numFunctions += functions.getCount();

@@ -7,6 +7,7 @@
 #include "Products.h"
 
 #include "Loops.h"
+#include "TileKernels.h"
 #include "WorkList.h"
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -197,9 +198,9 @@ void ProductEmitter::emit(
     ImplicitLocOpBuilder &b,
     function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
         consume) {
-  int64_t panelLines =
+  int64_t panelBursts =
       panelSize * cast<MemRefType>(weights.getType()).getElementTypeBitWidth() /
-      (64 * 8);
+      (Prefetch::kBytes * 8);
   Value count = mul(b, chunks.getCount(), parts);
   Value work = mul(b, partPanels, panelSize);
   forEachItem(b, count, work, [&](ImplicitLocOpBuilder &b,
@@ -218,13 +219,13 @@ void ProductEmitter::emit(
               // The next panel, or the first one of the next item.
               Value from = arith::SelectOp::create(b, isWithin, item.stream,
                                                    next.stream);
-              Value line = arith::SelectOp::create(
-                  b, isWithin, mul(b, add(b, done, 1), panelLines),
+              Value burst = arith::SelectOp::create(
+                  b, isWithin, mul(b, add(b, done, 1), panelBursts),
                   constantIndex(b, 0));
               PanelMatmulOp::create(b, product.format, product.compute, packed,
                                     rowsAt, chunk.count, k, weights,
                                     add(b, item.stream, mul(b, done, panelSize)),
-                                    sums, sumsAt, from, line);
+                                    sums, sumsAt, from, burst);
               consume(b, {chunk, panel, sums, sumsAt});
             });
   });

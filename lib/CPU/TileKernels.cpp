@@ -15,18 +15,35 @@ using namespace mlir::moe;
 // Prefetching
 //===----------------------------------------------------------------------===//
 
-void mlir::moe::emitPrefetch(KernelBuilder &b, Stream stream) {
-  constexpr int64_t kLine = 64, kPages = 8, kLinesPerPage = 4096 / kLine;
-  b.loop(b.constant(0), stream.lines, b.constant(1), [&](KernelBuilder &b, Value i) {
-    Value line = b.add(stream.line, i);
-    Value page = b.rem(line, kPages);
-    Value inPage = b.rem(b.div(line, kPages), kLinesPerPage);
-    Value group = b.div(line, kPages * kLinesPerPage);
-    Value permuted =
-        b.add(b.mul(b.add(b.mul(group, kPages), page), kLinesPerPage), inPage);
-    LLVM::Prefetch::create(b, b.at(stream.begin, b.mul(permuted, kLine)),
-                           /*rw=*/0, /*hint=*/2, /*cache=*/1);
-  });
+SmallVector<Value> PrefetchState::initial(KernelBuilder &b,
+                                          const Prefetch &prefetch) {
+  return {b.constant(1), prefetch.begin};
+}
+
+SmallVector<Value> PrefetchState::step(KernelBuilder &b,
+                                       const Prefetch &prefetch,
+                                       ValueRange state) {
+  constexpr int64_t kPage = 4096, kBursts = kPage / 64;
+  Value wait = b.sub(state[0], b.constant(1)), begin = state[1];
+  auto due = scf::IfOp::create(
+      b, b.equal(wait, 0),
+      [&](OpBuilder &nested, Location loc) {
+        KernelBuilder b(loc, nested);
+        Value end = b.min(b.add(begin, prefetch.perStep), prefetch.end);
+        b.loop(begin, end, b.constant(1), [&](KernelBuilder &b, Value burst) {
+          Value group = b.div(burst, kBursts), line = b.rem(burst, kBursts);
+          Value at = b.at(prefetch.stream,
+                          b.add(b.mul(group, Prefetch::kLines * kPage), b.mul(line, 64)));
+          for (int64_t page = 0; page < Prefetch::kLines; ++page)
+            LLVM::Prefetch::create(b, b.at(at, page * kPage), /*rw=*/0,
+                                   /*hint=*/2, /*cache=*/1);
+        });
+        scf::YieldOp::create(b, ValueRange{prefetch.period, end});
+      },
+      [&](OpBuilder &nested, Location loc) {
+        scf::YieldOp::create(nested, loc, ValueRange{wait, begin});
+      });
+  return due.getResults();
 }
 
 //===----------------------------------------------------------------------===//
@@ -146,27 +163,33 @@ void FmaLoop::emit(KernelBuilder &b, const TileArguments &arguments) {
         scf::YieldOp::create(b, sums);
       });
 
-  auto steps = [&](Value from, Value to, int64_t length, ValueRange sums) {
+  auto steps = [&](Value from, Value to, int64_t length, bool hasPrefetch,
+                   ValueRange carried) {
     return b.loop(
-        from, to, b.constant(length), sums,
-        [&](KernelBuilder &b, Value k, ValueRange sums) -> SmallVector<Value> {
-          if (begin == 0 && length == kStep) {
-            Stream ahead = arguments.ahead;
-            ahead.line =
-                b.add(ahead.line, b.mul(b.div(k, kStep), ahead.lines));
-            emitPrefetch(b, ahead);
-          }
-          return multiply(b, b.at(arguments.rows, b.mul(k, rows * 4)),
-                          panelAt(b, arguments.panel, k), length, sums);
+        from, to, b.constant(length), carried,
+        [&](KernelBuilder &b, Value k, ValueRange carried) {
+          ValueRange state = carried.drop_front(numSums);
+          SmallVector<Value> next = multiply(
+              b, b.at(arguments.rows, b.mul(k, rows * 4)),
+              panelAt(b, arguments.panel, k), length,
+              carried.take_front(numSums));
+          if (hasPrefetch)
+            next.append(PrefetchState::step(b, arguments.prefetch, state));
+          return next;
         });
   };
+  SmallVector<Value> carried(start.getResults());
+  // The first walk over the panel prefetches for all.
+  bool hasPrefetch = begin == 0;
+  if (hasPrefetch)
+    carried.append(PrefetchState::initial(b, arguments.prefetch));
   Value whole = arguments.count;
   if (format == PackFormat::F32)
     whole = b.mul(b.div(whole, kStep), kStep);
-  ValueRange sums =
-      steps(b.constant(0), whole, kStep, start.getResults());
+  ValueRange sums = steps(b.constant(0), whole, kStep, hasPrefetch, carried);
+  sums = sums.take_front(numSums);
   if (format == PackFormat::F32)
-    sums = steps(whole, arguments.count, 1, sums);
+    sums = steps(whole, arguments.count, 1, /*hasPrefetch=*/false, sums);
   for (auto [i, sum] : llvm::enumerate(sums))
     b.store(sum, arguments.acc, accumulatorAt(i), lanes * 4);
 }

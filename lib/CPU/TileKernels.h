@@ -22,20 +22,34 @@
 
 namespace mlir::moe {
 
-/// A sequence of bytes that will be read: where it begins, the next line to
-/// prefetch, and how many lines per step.
-struct Stream {
-  Value begin, line, lines;
+/// What a kernel prefetches while it works: of the bytes from `stream` on, the
+/// bursts `begin..end`, `perStep` of them in every `period`-th step.
+struct Prefetch {
+  /// Lines of a burst, each of another page of 4 KiB: the memory serves several
+  /// places faster than one. A stream is 32 KiB after 32 KiB.
+  static constexpr int64_t kLines = 8;
+  static constexpr int64_t kBytes = kLines * 64;
+
+  Value stream, begin, end, perStep, period;
 };
 
 /// What a kernel works on. Pointers, but for `count`, the number of k, and
 /// `fresh`, an i1.
 struct TileArguments {
   Value rows, panel, count, acc, fresh;
-  Stream ahead;
+  Prefetch prefetch;
 };
 
-/// k of a step: between two steps, lines are prefetched.
+/// The state of a prefetch in a loop: steps to wait, and the next burst.
+struct PrefetchState {
+  static SmallVector<Value> initial(KernelBuilder &b, const Prefetch &prefetch);
+
+  /// Prefetches what is due in a step; returns the state of the next one.
+  static SmallVector<Value> step(KernelBuilder &b, const Prefetch &prefetch,
+                                 ValueRange state);
+};
+
+/// k of a step of fused multiply-adds.
 inline constexpr int64_t kStep = 4;
 
 /// Rows that fill the registers of `level`.
@@ -45,11 +59,6 @@ int64_t maxFmaRows(const Level &level);
 /// `[k][rows]`, and an f32 or a bf16 panel.
 void emitFmaTile(KernelBuilder &b, const Level &level, PackFormat format,
                  int64_t rows, const TileArguments &arguments);
-
-/// Prefetches the lines of one step. Neighbours of a stream lie in different
-/// pages: eight pages of 4 KiB are walked side by side, because the memory
-/// serves several places faster than one.
-void emitPrefetch(KernelBuilder &b, Stream stream);
 
 } // namespace mlir::moe
 

@@ -278,25 +278,25 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     `compute int8`, exact sums of integers within a group that shares scales. So its bits do not depend on the number of
     rows.
 
-    Meanwhile lines of what is needed next are prefetched, as many as the panel has: those from number `line` on of the
-    stream that begins at element `from` of the weights.
+    Meanwhile what is needed next is prefetched, as many bytes as the panel has: from the stream that begins at element
+    `from` of the weights, which was prefetched up to `burst` (lib/CPU/TileKernels.h).
 
     Lifespan: created where `--moe-cpu-lower-expert-ffn` and `--moe-cpu-lower-grouped-matmul` lower products; lowered by
     `--moe-cpu-lower-panels`.
 
     ```mlir
     moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
-      into(%sums[%s] : memref<?xf32>) ahead(%from line %line)
+      into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
     ```
   }];
   let arguments = (ins MoE_PackFormat:$format, DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute,
                    Arg<MemRefRankOf<[F32, BF16, I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
                    I64Attr:$depth, Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
-                   Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin, Index:$from, Index:$line);
+                   Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin, Index:$from, Index:$burst);
   let assemblyFormat = [{
     $format (`compute` $compute^)? `rows` `(` $rows `[` $first `]` `count` $count `:` type($rows) `)` `depth` $depth
     `panel` `(` $weights `[` $at `]` `:` type($weights) `)` `into` `(` $sums `[` $begin `]` `:` type($sums) `)`
-    `ahead` `(` $from `line` $line `)` attr-dict
+    `ahead` `(` $from `burst` $burst `)` attr-dict
   }];
 }
 
