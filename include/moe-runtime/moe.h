@@ -217,6 +217,18 @@ MOE_API int64_t moe_state_bytes(const moe_state *state);
 /* Destroys a state; NULL is ignored. */
 MOE_API void moe_state_destroy(moe_state *state);
 
+/* From now on, calls on `state` record when they and their stages begin and
+ * end. The last `events` are kept, or somewhat more; what was recorded before
+ * is forgotten. The package must have been compiled with the option trace=true.
+ */
+MOE_API moe_status moe_trace_start(moe_state *state, int64_t events);
+
+/* Writes what has been recorded to the file `path`, in the JSON format that
+ * chrome://tracing and ui.perfetto.dev open. Times are in microseconds since
+ * moe_trace_start; "iteration" is that of the loop around a stage, as over
+ * layers. */
+MOE_API moe_status moe_trace_write(const moe_state *state, const char *path);
+
 //===----------------------------------------------------------------------===//
 // Calls. A call that succeeds allocates nothing on the heap.
 //===----------------------------------------------------------------------===//

@@ -55,6 +55,14 @@ Expected<std::unique_ptr<State>> State::create(const Model &model,
   return state;
 }
 
+std::optional<Error> State::startTrace(int64_t events) {
+  auto started = Trace::start(parent.manifest(), events);
+  if (!started)
+    return started.error();
+  traceOfCalls = std::move(*started);
+  return std::nullopt;
+}
+
 Expected<int64_t> State::append(int64_t bytes) {
   int64_t offset = size;
   if (__builtin_add_overflow(size, bytes, &size) ||
@@ -112,8 +120,9 @@ std::optional<Error> State::layOutWorkspace() {
     for (const Argument &argument : function.arguments)
       if (auto error = frame.add(argument, bindings, nullptr))
         return error;
-    moe_invocation invocation{parent.parameterAddresses(), nullptr,
-                              bounds.threads};
+    moe_invocation invocation{parent.parameterAddresses(),
+                              /*workspace=*/nullptr, bounds.threads,
+                              /*trace=*/nullptr};
     most = std::max(
         most, parent.entry(i).workspace(&invocation, frame.descriptors()));
   }

@@ -9,6 +9,7 @@
 
 #include "Runtime/Memory.h"
 #include "Runtime/Model.h"
+#include "Runtime/Trace.h"
 
 namespace moe::runtime {
 
@@ -36,6 +37,12 @@ public:
     return at(cacheOffsets[function][argument]);
   }
 
+  /// Forgets what has been recorded and records what follows.
+  std::optional<Error> startTrace(int64_t events);
+
+  /// What calls record; null if they do not.
+  Trace *trace() const { return traceOfCalls.get(); }
+
   /// One flag per slot, for the checks of a call.
   std::vector<bool> &slotFlags() { return flags; }
 
@@ -61,6 +68,7 @@ private:
   int64_t workspaceOffset = 0;
   int64_t size = 0;
   std::optional<Memory> memory; ///< nothing if no byte is needed
+  std::unique_ptr<Trace> traceOfCalls;
 };
 
 } // namespace moe::runtime

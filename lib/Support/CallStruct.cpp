@@ -1,4 +1,4 @@
-//===- CallStruct.cpp - The moe_call of an entry, in IR -------------------===//
+//===- CallStruct.cpp - The call that an entry serves, in IR --------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //

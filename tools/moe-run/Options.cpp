@@ -94,6 +94,8 @@ static constexpr Option kOptions[] = {
      [](Options &options, const std::string &text) {
        options.weights = parseWeights(text);
      }},
+    {"--trace", "FILE", "write a trace of all stages, for ui.perfetto.dev",
+     [](Options &options, const std::string &text) { options.trace = text; }},
     {"--time", nullptr, "print times to the standard error",
      [](Options &options, const std::string &) { options.time = true; }},
     {"--help", nullptr, "print this text",
@@ -140,6 +142,8 @@ Options moe::run::parseOptions(const std::vector<std::string> &arguments) {
     fail("expected a function or --prompt-ids, got both");
   if (!options.function && !(options.inputs.empty() && options.outputs.empty()))
     fail("--input and --output: expected a function");
+  if (options.trace && !options.function && !options.promptIds)
+    fail("--trace: expected a function or --prompt-ids");
   return options;
 }
 

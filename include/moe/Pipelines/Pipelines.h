@@ -31,6 +31,9 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
   ListOption<std::string> isa{
       *this, "isa", llvm::cl::list_init<std::string>({"v3", "v4"}),
       llvm::cl::desc("ISA levels to compile for, ascending")};
+  Option<bool> trace{
+      *this, "trace", llvm::cl::init(false),
+      llvm::cl::desc("let calls record their stages, for `moe-run --trace`")};
 };
 
 /// Builds the pipeline from the form *graph* to the form *target*.

@@ -74,6 +74,20 @@ TEST_F(MoeRun, Generates) {
   EXPECT_NE(timed.output.find("decode: median "), std::string::npos);
 }
 
+TEST_F(MoeRun, Traces) {
+  EXPECT_EQ(run("--prompt-ids 6 --max-new-tokens 2 --trace t.json").output,
+            "4 5\n");
+  auto trace = nlohmann::json::parse(readFile(folder.path("t.json")));
+  EXPECT_EQ(trace["traceEvents"].size(), 4u); // Two stages in two calls.
+
+  writeNpy(folder.path("x.npy"), Array::zeros(MOE_F32, {2, 4}));
+  EXPECT_EQ(run("block --input x=x.npy --trace t.json").output, "");
+  trace = nlohmann::json::parse(readFile(folder.path("t.json")));
+  EXPECT_EQ(trace["traceEvents"][0]["name"], "block");
+  expectFailure("--trace t.json",
+                "--trace: expected a function or --prompt-ids");
+}
+
 TEST_F(MoeRun, RefusesPrompts) {
   expectFailure("--prompt-ids 7 --max-new-tokens 2",
                 "forward: tokens[0]: expected an index from 0 below 7, got 7");
