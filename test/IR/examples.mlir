@@ -78,8 +78,9 @@ func.func @grouped_matmul(%xs: tensor<?x160xf32>, %w: tensor<16x96x160xbf16>, %o
 
 // CHECK-LABEL: func.func @route(
 // CHECK: moe.route
-func.func @route(%logits: tensor<?x16xf32>, %a: tensor<?x4xi32>, %b: tensor<?x4xf32>) {
-  %idx, %w = moe.route softmax ins(%logits : tensor<?x16xf32>) norm sum
+func.func @route(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>, %a: tensor<?x4xi32>, %b: tensor<?x4xf32>) {
+  %idx, %w = moe.route sigmoid ins(%logits : tensor<?x16xf32>) bias(%bias : tensor<16xf32>)
+               groups <4 keep 2 by 2 fill neg_inf> norm sum plus 1.0e-20 scale 2.5
                outs(%a, %b : tensor<?x4xi32>, tensor<?x4xf32>) -> tensor<?x4xi32>, tensor<?x4xf32>
   return
 }

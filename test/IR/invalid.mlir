@@ -159,7 +159,7 @@ func.func @group_add_c1(%ys: tensor<?x96xf32>, %b: tensor<16x95xf32>, %o: tensor
 // -----
 
 func.func @glu_c1(%g: tensor<?x96xf32>) {
-  // expected-error @below {{'moe.glu' op expected alpha with swiglu and situ, and beta with situ, which needs both; got reglu}}
+  // expected-error @below {{'moe.glu' op expected alpha with swiglu, silu and situ, and beta with situ, which needs both; got reglu}}
   %h = moe.glu reglu %g, %g alpha 2.0 : tensor<?x96xf32>
   return
 }
@@ -185,6 +185,30 @@ func.func @glu_c2(%g: tensor<?x96xf32>) {
 func.func @glu_c2_post(%g: tensor<?x96xf32>) {
   // expected-error @below {{'moe.glu' op expected a limit with post}}
   %h = moe.glu swiglu %g, %g post : tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @glu_c3(%g: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.glu' op expected a gate and up for swiglu}}
+  %h = moe.glu swiglu %g : tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @glu_c3_ungated(%g: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.glu' op expected one operand and no offset for relu}}
+  %h = moe.glu relu %g, %g : tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @glu_c3_offset(%g: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.glu' op expected one operand and no offset for gelu}}
+  %h = moe.glu gelu %g offset 1.0 : tensor<?x96xf32>
   return
 }
 
