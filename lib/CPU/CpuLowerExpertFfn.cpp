@@ -15,6 +15,7 @@
 #include "RowBlocks.h"
 
 #include "moe/CPU/Passes.h"
+#include "moe/IR/Packing.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CPULOWEREXPERTFFNPASS
@@ -180,6 +181,12 @@ static LogicalResult lower(ExpertFfnOp op) {
   const Level *level = getLevel(op);
   if (!level)
     return failure();
+  if (op.getPacked() != PackFormat::F32 && op.getPacked() != PackFormat::BF16)
+    return op.emitOpError("expected weights packed as f32 or bf16, got ")
+           << stringifyPackFormat(*op.getPacked());
+  if (op.getCompute() != Compute::F32)
+    return op.emitOpError("expected compute f32, got ")
+           << stringifyCompute(op.getCompute());
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   Value idx = op.getIdx(), gateUp = op.getWeights()[0];

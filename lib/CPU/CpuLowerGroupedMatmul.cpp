@@ -8,6 +8,7 @@
 #include "RowBlocks.h"
 
 #include "moe/CPU/Passes.h"
+#include "moe/IR/Packing.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CPULOWERGROUPEDMATMULPASS
@@ -23,6 +24,12 @@ static LogicalResult lower(GroupedMatmulOp op) {
   const Level *level = getLevel(op);
   if (!level)
     return failure();
+  if (op.getPacked() != PackFormat::F32 && op.getPacked() != PackFormat::BF16)
+    return op.emitOpError("expected weights packed as f32 or bf16, got ")
+           << stringifyPackFormat(*op.getPacked());
+  if (op.getCompute() != Compute::F32)
+    return op.emitOpError("expected compute f32, got ")
+           << stringifyCompute(op.getCompute());
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   Value rows = op.getRows(), out = op.getInit();

@@ -8,7 +8,7 @@
 
 #include "Loops.h"
 
-#include "moe/IR/MoE.h"
+#include "moe/IR/Packing.h"
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 

@@ -99,7 +99,7 @@ static LogicalResult fuse(CombineOp combine, IRRewriter &rewriter) {
       rewriter, loc, combine.getType(), m.glu.getKind(), x, m.assign.getIdx(),
       combine.getWeights(),
       ValueRange{m.gate.getWeights(), m.up.getWeights(), m.down.getWeights()},
-      init, /*packed=*/false);
+      init, /*packed=*/PackFormatAttr(), /*inner=*/IntegerAttr());
   rewriter.replaceOp(combine, ffn.getResult());
   for (Operation *op : std::initializer_list<Operation *>{
            m.down, m.glu, m.up, m.gate, m.dispatch, m.assign})

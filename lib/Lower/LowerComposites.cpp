@@ -63,7 +63,7 @@ struct LowerExpertFfn : OpRewritePattern<ExpertFfnOp> {
           b, ArrayRef<OpFoldResult>{n, b.getIndexAttr(out)}, b.getF32Type());
       return GroupedMatmulOp::create(b, init.getType(), rows, weights,
                                      assign.getOffsets(), init,
-                                     /*packed=*/false)
+                                     /*packed=*/PackFormatAttr())
           .getResult();
     };
     OperandRange weights = op.getWeights();

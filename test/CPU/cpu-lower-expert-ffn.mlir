@@ -39,7 +39,7 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
   // CHECK:          %[[V:.*]] = vector.transfer_read %[[ROWS]]
   // CHECK:          vector.fma %{{.*}}, %[[V]]
   // CHECK:        vector.transfer_write %[[SUM]], %[[Y]]
-  moe.expert_ffn swiglu packed ins(%x, %idx, %w : memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>)
+  moe.expert_ffn swiglu packed f32 inner 16 ins(%x, %idx, %w : memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>)
     weights(%gate_up, %down : memref<4x1x8x32xf32>, memref<4x1x16x32xf32>) outs(%y : memref<?x8xf32>)
   return
 }

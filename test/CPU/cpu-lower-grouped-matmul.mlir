@@ -21,7 +21,7 @@ func.func @dense(%x: memref<?x160xf32>, %w: memref<9x160x32xf32>, %y: memref<?x2
   // CHECK:       %[[FLAT:.*]] = memref.collapse_shape %[[W]]
   // CHECK:       moe.panel_matmul %{{.*}}, %{{.*}} ahead %[[FLAT]][%{{.*}} by %{{.*}}] {{.*}} -> vector<1x12x2x16xf32>
   // CHECK-NOT: moe.grouped_matmul
-  moe.grouped_matmul packed ins(%x, %w : memref<?x160xf32>, memref<9x160x32xf32>) outs(%y : memref<?x259xf32>)
+  moe.grouped_matmul packed f32 ins(%x, %w : memref<?x160xf32>, memref<9x160x32xf32>) outs(%y : memref<?x259xf32>)
   return
 }
 
@@ -35,7 +35,7 @@ func.func @grouped(%x: memref<?x64xf32>, %w: memref<4x1x2x2x16x16x2xbf16>, %offs
   // CHECK-COUNT-4:   memref.store %{{.*}}, %[[LIST]]
   // CHECK:         memref.subview %[[W]][%{{.*}}, %{{.*}}, 0, 0, 0, 0, 0] [1, 1, 2, 2, 16, 16, 2]
   // CHECK:         moe.panel_matmul {{.*}} -> vector<1x6x4x8xf32>
-  moe.grouped_matmul packed ins(%x, %w : memref<?x64xf32>, memref<4x1x2x2x16x16x2xbf16>)
+  moe.grouped_matmul packed bf16 ins(%x, %w : memref<?x64xf32>, memref<4x1x2x2x16x16x2xbf16>)
     offsets(%offsets : memref<5xi32>) outs(%y : memref<?x32xf32>)
   return
 }

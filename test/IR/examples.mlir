@@ -4,6 +4,7 @@
 
 moe.parameter @up : tensor<4x16x96x160xbf16> from "model.layers.{0}.mlp.experts.{1}.up_proj.weight"
 moe.parameter @up.packed : tensor<4x16x3x5x2x16x16x2xbf16> pack of [@up]
+moe.parameter @up.packed_q4_0 : tensor<4x16x3x2880xi8> pack q4_0 of [@up]
 
 moe.parameter @blocks : tensor<4x16x192x5x16xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_blocks"
 moe.parameter @scales : tensor<4x16x192x5xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_scales"

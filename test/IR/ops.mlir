@@ -14,6 +14,12 @@ moe.parameter @dense_up : tensor<2x96x160xbf16> from "layers.{0}.up.weight" at [
 moe.parameter @dense_up.packed : tensor<2x3x5x2x16x16x2xbf16> pack of [@dense_up]
 // CHECK: moe.parameter @gate_up.packed : tensor<4x16x6x160x32xf32> pack of [@up, @up]
 moe.parameter @gate_up.packed : tensor<4x16x6x160x32xf32> pack of [@up, @up]
+// CHECK: moe.parameter @dense_up.packed_mxfp4 : tensor<2x3x3264xi8> pack mxfp4 of [@dense_up]
+moe.parameter @dense_up.packed_mxfp4 : tensor<2x3x3264xi8> pack mxfp4 of [@dense_up]
+// CHECK: moe.parameter @half : tensor<96x160xf16> from "half"
+moe.parameter @half : tensor<96x160xf16> from "half"
+// CHECK: moe.parameter @half.packed : tensor<3x160x32xf16> pack of [@half]
+moe.parameter @half.packed : tensor<3x160x32xf16> pack of [@half]
 // CHECK: moe.parameter @fused : tensor<4x16x160x192xbf16> from "layers.{0}.gate_up_proj"
 moe.parameter @fused : tensor<4x16x160x192xbf16> from "layers.{0}.gate_up_proj"
 // CHECK: moe.parameter @gate : tensor<4x16x96x160xbf16> view of @fused by [[MAP]]
@@ -131,8 +137,32 @@ func.func @grouped_matmul(%xs: tensor<?x160xf32>, %up: tensor<16x96x160xbf16>, %
 
 // CHECK-LABEL: func @grouped_matmul_on_buffers(
 func.func @grouped_matmul_on_buffers(%xs: memref<?x160xf32>, %up: memref<3x160x32xf32>, %init: memref<?x96xf32>) {
-  // CHECK: moe.grouped_matmul packed ins(%{{.*}}, %{{.*}} : memref<?x160xf32>, memref<3x160x32xf32>) outs(%{{.*}} : memref<?x96xf32>){{$}}
-  moe.grouped_matmul packed ins(%xs, %up : memref<?x160xf32>, memref<3x160x32xf32>) outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed f32 ins(%{{.*}}, %{{.*}} : memref<?x160xf32>, memref<3x160x32xf32>) outs(%{{.*}} : memref<?x96xf32>){{$}}
+  moe.grouped_matmul packed f32 ins(%xs, %up : memref<?x160xf32>, memref<3x160x32xf32>) outs(%init : memref<?x96xf32>)
+  return
+}
+
+// CHECK-LABEL: func @grouped_matmul_packed(
+func.func @grouped_matmul_packed(%xs: memref<?x160xf32>, %f16: memref<3x160x32xf16>, %bf16: memref<3x5x2x16x16x2xbf16>,
+                                 %int8: memref<3x6272xi8>, %q8: memref<3x5440xi8>, %q4: memref<3x2880xi8>,
+                                 %fp4: memref<3x3264xi8>, %init: memref<?x96xf32>) {
+  // CHECK: moe.grouped_matmul packed f16 ins(
+  moe.grouped_matmul packed f16 ins(%xs, %f16 : memref<?x160xf32>, memref<3x160x32xf16>) outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed bf16 compute bf16 ins(
+  moe.grouped_matmul packed bf16 compute bf16 ins(%xs, %bf16 : memref<?x160xf32>, memref<3x5x2x16x16x2xbf16>)
+    outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed int8 compute int8 ins(
+  moe.grouped_matmul packed int8 compute int8 ins(%xs, %int8 : memref<?x160xf32>, memref<3x6272xi8>)
+    outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed q8_0 ins(
+  moe.grouped_matmul packed q8_0 compute f32 ins(%xs, %q8 : memref<?x160xf32>, memref<3x5440xi8>)
+    outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed q4_0 compute int8 ins(
+  moe.grouped_matmul packed q4_0 compute int8 ins(%xs, %q4 : memref<?x160xf32>, memref<3x2880xi8>)
+    outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed mxfp4 compute bf16 ins(
+  moe.grouped_matmul packed mxfp4 compute bf16 ins(%xs, %fp4 : memref<?x160xf32>, memref<3x3264xi8>)
+    outs(%init : memref<?x96xf32>)
   return
 }
 
@@ -163,9 +193,19 @@ func.func @expert_ffn(%x: tensor<?x160xf32>, %idx: tensor<?x4xi32>, %w: tensor<?
 // CHECK-LABEL: func @expert_ffn_on_buffers(
 func.func @expert_ffn_on_buffers(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
                                  %up: memref<16x6x160x32xf32>, %down: memref<16x5x96x32xf32>) {
-  // CHECK: moe.expert_ffn swiglu packed ins(%{{.*}}) weights(%{{.*}}, %{{.*}} : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) outs(%{{.*}} : memref<?x160xf32>){{$}}
-  moe.expert_ffn swiglu packed ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+  // CHECK: moe.expert_ffn swiglu packed f32 inner 96 ins(%{{.*}}) weights(%{{.*}}, %{{.*}} : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) outs(%{{.*}} : memref<?x160xf32>){{$}}
+  moe.expert_ffn swiglu packed f32 inner 96 ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
     weights(%up, %down : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) outs(%x : memref<?x160xf32>)
+  return
+}
+
+// CHECK-LABEL: func @expert_ffn_packed(
+func.func @expert_ffn_packed(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                             %up: memref<16x6x2880xi8>, %down: memref<16x5x1728xi8>) {
+  // CHECK: moe.expert_ffn swiglu packed q4_0 inner 96 compute int8 ins(
+  moe.expert_ffn swiglu packed q4_0 inner 96 compute int8
+    ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %down : memref<16x6x2880xi8>, memref<16x5x1728xi8>) outs(%x : memref<?x160xf32>)
   return
 }
 

@@ -58,7 +58,7 @@ func.func @dense_bf16(%x: tensor<?x160xf32>, %w: tensor<96x160xbf16>, %init: ten
 // CHECK-LABEL: func @packed(
 func.func @packed(%x: tensor<?x160xf32>, %w: tensor<3x160x32xf32>, %init: tensor<?x96xf32>) -> tensor<?x96xf32> {
   // CHECK: moe.grouped_matmul packed
-  %y = moe.grouped_matmul packed ins(%x, %w : tensor<?x160xf32>, tensor<3x160x32xf32>)
+  %y = moe.grouped_matmul packed f32 ins(%x, %w : tensor<?x160xf32>, tensor<3x160x32xf32>)
          outs(%init : tensor<?x96xf32>) -> tensor<?x96xf32>
   return %y : tensor<?x96xf32>
 }

@@ -29,7 +29,7 @@ def CpuPackWeightsPass : Pass<"moe-cpu-pack-weights", "::mlir::ModuleOp"> {
     moe.parameter @w.packed : tensor<4x2x5x2x16x16x2xbf16> pack of [@w]
     func.func @f(%l: index, %x: tensor<?x160xf32>, %init: tensor<?x64xf32>) -> tensor<?x64xf32> {
       %w = moe.load_parameter @w.packed[%l] : tensor<2x5x2x16x16x2xbf16>
-      %y = moe.grouped_matmul packed ins(%x, %w : tensor<?x160xf32>, tensor<2x5x2x16x16x2xbf16>)
+      %y = moe.grouped_matmul packed bf16 ins(%x, %w : tensor<?x160xf32>, tensor<2x5x2x16x16x2xbf16>)
              outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
     ```
     Gate and up of a `moe.expert_ffn` are interleaved in one parameter.

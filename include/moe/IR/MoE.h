@@ -68,14 +68,6 @@ inline constexpr llvm::StringLiteral kLevelsAttr = "moe.levels";
 inline constexpr llvm::StringLiteral kParametersAttr = "moe.parameters";
 inline constexpr llvm::StringLiteral kIsaAttr = "moe.isa";
 
-/// Columns of one panel of a packed weight.
-inline constexpr int64_t kPanelColumns = 32;
-
-/// The type that `moe.parameter ... pack of` gives a stack of matrices
-/// `[..., out, in]`; of two sources, the type of either. The leading extents
-/// stay.
-RankedTensorType getPackedType(RankedTensorType matrices, int numSources);
-
 /// Registers how the destination-style ops, `moe.cache_update` and
 /// `moe.load_parameter` bufferize.
 void registerBufferizableOpInterfaceExternalModels(DialectRegistry &registry);

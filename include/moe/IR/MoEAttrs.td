@@ -55,6 +55,16 @@ def MoE_Distribution : MoE_Enum<"Distribution", "distribution of random numbers"
     I32EnumAttrCase<"Uniform", 0, "uniform">, I32EnumAttrCase<"Normal", 1, "normal">,
     I32EnumAttrCase<"Gumbel", 2, "gumbel">]>;
 
+/// How a packed weight is stored.
+def MoE_PackFormat : MoE_Enum<"PackFormat", "format of packed weights", [
+    I32EnumAttrCase<"F32", 0, "f32">, I32EnumAttrCase<"BF16", 1, "bf16">, I32EnumAttrCase<"F16", 2, "f16">,
+    I32EnumAttrCase<"Int8", 3, "int8">, I32EnumAttrCase<"Q8_0", 4, "q8_0">, I32EnumAttrCase<"Q4_0", 5, "q4_0">,
+    I32EnumAttrCase<"Mxfp4", 6, "mxfp4">]>;
+
+/// What rows are rounded to before they are multiplied.
+def MoE_Compute : MoE_Enum<"Compute", "type that rows are multiplied in", [
+    I32EnumAttrCase<"F32", 0, "f32">, I32EnumAttrCase<"BF16", 1, "bf16">, I32EnumAttrCase<"Int8", 2, "int8">]>;
+
 class MoE_Attr<string name, string attrMnemonic> : AttrDef<MoE_Dialect, name> {
   let mnemonic = attrMnemonic;
 }
