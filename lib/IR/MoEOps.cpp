@@ -147,20 +147,6 @@ LogicalResult GroupedMatmulOp::verify() {
   return success();
 }
 
-LogicalResult RouteOp::verify() {
-  int64_t k = extent(getIdxInit(), 1);
-  if (failed(verifyTopK(*this, getLogits(), k))) // route_c1
-    return failure();
-  auto idx = cast<ShapedType>(getIdxInit().getType());
-  auto weights = cast<ShapedType>(getWeightsInit().getType());
-  if (failed(verifyCompatibleShape(idx, weights)) ||
-      !compatible(idx.getDimSize(0), extent(getLogits(), 0))) // route_c2
-    return emitOpError("expected indices and weights of shape ")
-           << str({extent(getLogits(), 0), k}) << ", got "
-           << str(idx.getShape()) << " and " << str(weights.getShape());
-  return success();
-}
-
 int64_t ExpertFfnOp::getNumExperts() { return extent(getWeights().front(), 0); }
 
 LogicalResult ExpertFfnOp::verify() {

@@ -189,12 +189,13 @@ def CpuVectorizePass : Pass<"moe-cpu-vectorize", "::mlir::func::FuncOp"> {
 def CpuLowerRoutePass : CpuLoweringPass<"moe-cpu-lower-route"> {
   let summary = "make vector code of moe.route, parallel over tokens";
   let description = [{
-    Softmax a register of experts at a time; top-k by repeated search for the largest score, the lowest index first.
+    Scores a register of experts at a time; top-k, of groups and of experts, by repeated search for the largest key, the
+    lowest index first. Keys are the numbers' bits, arranged so that they order as integers.
 
     Precondition: form *buffers*, functions with `moe.isa`. Postcondition: no `moe.route` on buffers.
 
-    Contract class R, and batch-invariant: a token's bits depend on nothing but its logits. Where a logit is NaN, all
-    scores are NaN, and the experts with the lowest indices are chosen.
+    Contract class R, for the sum of a softmax has another order, and batch-invariant: a token's bits depend on nothing
+    but its logits.
   }];
 }
 

@@ -25,6 +25,21 @@
 
 #include "moe/IR/MoEEnums.h.inc"
 
+namespace mlir::moe {
+
+/// What `moe.glu` and `moe.expert_ffn` say of an activation; null where they
+/// say nothing.
+struct GluClauses {
+  GluKind kind;
+  FloatAttr alpha, beta, offset, limit;
+  bool post;
+};
+
+/// True if a product of its own, `up`, stands beside the gate.
+inline bool isGated(GluKind kind) { return kind <= GluKind::SiTU; }
+
+} // namespace mlir::moe
+
 #define GET_ATTRDEF_CLASSES
 #include "moe/IR/MoEAttrs.h.inc"
 

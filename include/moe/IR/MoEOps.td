@@ -80,34 +80,47 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
 def MoE_RouteOp : MoE_DestinationOp<"route"> {
   let summary = "chooses the experts of each token and their weights: score, select, weigh";
   let description = [{
-    The composition of `moe.score`, `moe.select` on the scores and `moe.weigh`: logits `[T,E]` to indices `[T,k]` and
-    weights `[T,k]`.
+    The composition of `moe.score`, `moe.select` on the scores and `moe.weigh`, with the clauses of each: logits `[T,E]`
+    to indices `[T,k]` and weights `[T,k]`. With `by_logits`, the logits are selected on instead; with `of_chosen` too,
+    and it is the weights of `moe.select`'s slots, logits, that become scores: `score(weigh(logits, select(logits)))`.
 
     - `route_c1`: the number of experts is static and `1 <= k <= E`.
     - `route_c2`: indices and weights have the same shape and one row per row of logits.
+    - `route_c3`: bias and groups are as `select_c2` and `select_c3` say, `plus` and `at_least` as `weigh_c2` says.
+    - `route_c4`: `of_chosen` excludes `by_logits`, bounds and the clauses of `moe.weigh`.
 
     Lifespan: created by `--moe-fuse-route`; lowered in the form *buffers*.
 
     ```mlir
-    %idx, %w = moe.route softmax ins(%logits : tensor<?x16xf32>) norm sum
+    %idx, %w = moe.route sigmoid ins(%logits : tensor<?x16xf32>) bias(%bias : tensor<16xf32>)
+                 groups <4 keep 2 by 2 fill neg_inf> norm sum plus 1.0e-20 scale 2.5
                  outs(%a, %b : tensor<?x4xi32>, tensor<?x4xf32>) -> tensor<?x4xi32>, tensor<?x4xf32>
     ```
   }];
-  let arguments = (ins MoE_ScoreFn:$fn, MoE_ShapedOf<[F32], [2]>:$logits,
+  let arguments = (ins MoE_ScoreFn:$fn, UnitAttr:$by_logits, UnitAttr:$of_chosen, MoE_ShapedOf<[F32], [2]>:$logits,
+                   Optional<MoE_ShapedOf<[F32, BF16], [1]>>:$bias,
                    MoE_ShapedOf<[I32], [2]>:$idxInit,
                    MoE_ShapedOf<[F32], [2]>:$weightsInit,
-                   DefaultValuedAttr<MoE_Norm, "::mlir::moe::Norm::None">:$norm);
+                   OptionalAttr<MoE_GroupsAttr>:$groups, OptionalAttr<F32Attr>:$above, OptionalAttr<F32Attr>:$until,
+                   DefaultValuedAttr<MoE_Norm, "::mlir::moe::Norm::None">:$norm,
+                   OptionalAttr<F32Attr>:$plus, OptionalAttr<F32Attr>:$at_least, OptionalAttr<F32Attr>:$scale);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
-    $fn `ins` `(` $logits `:` type($logits) `)` (`norm` $norm^)?
+    $fn (`by_logits` $by_logits^)? (`of_chosen` $of_chosen^)? `ins` `(` $logits `:` type($logits) `)`
+    (`bias` `(` $bias^ `:` type($bias) `)`)? (`groups` $groups^)? (`above` $above^)? (`until` $until^)?
+    (`norm` $norm^)? (`plus` $plus^)? (`at_least` $at_least^)? (`scale` $scale^)?
     `outs` `(` $idxInit `,` $weightsInit `:` type($idxInit) `,` type($weightsInit) `)` attr-dict
     (`->` type($results)^)?
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     MutableOperandRange getDpsInitsMutable() {
-      return MutableOperandRange(getOperation(), /*start=*/1, /*length=*/2);
+      return MutableOperandRange(getOperation(), getNumOperands() - 2, /*length=*/2);
     }
+    /// The number of experts, E.
+    int64_t getNumExperts();
+    /// The number of slots of a token, k.
+    int64_t getK();
   }];
 }
 
@@ -281,6 +294,9 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     Meanwhile what is needed next is prefetched, as many bytes as the panel has: from the stream that begins at element
     `from` of the weights, which was prefetched up to `burst` (lib/CPU/TileKernels.h).
 
+    - `panel_matmul_c1`: weights have the elements of the format.
+    - `panel_matmul_c2`: `compute` and the format go together as in `moe.grouped_matmul`.
+
     Lifespan: created where `--moe-cpu-lower-expert-ffn` and `--moe-cpu-lower-grouped-matmul` lower products; lowered by
     `--moe-cpu-lower-panels`.
 
@@ -298,6 +314,7 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     `panel` `(` $weights `[` $at `]` `:` type($weights) `)` `into` `(` $sums `[` $begin `]` `:` type($sums) `)`
     `ahead` `(` $from `burst` $burst `)` attr-dict
   }];
+  let hasVerifier = 1;
 }
 
 //===----------------------------------------------------------------------===//
