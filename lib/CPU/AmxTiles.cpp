@@ -86,10 +86,10 @@ void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
       },
       [&](OpBuilder &nested, Location loc) {
         KernelBuilder b(loc, nested);
-        scf::YieldOp::create(
-            b, forEachTile([&](int64_t row, int64_t half) {
-              return AmxBuilder(b).load(sumsAt(b, row, half), kSumsRow);
-            }));
+        scf::YieldOp::create(b, forEachTile([&](int64_t row, int64_t half) {
+                               return AmxBuilder(b).load(sumsAt(b, row, half),
+                                                         kSumsRow);
+                             }));
       });
 
   constexpr int64_t kStepK = kAmxBytes / 2;
@@ -107,8 +107,7 @@ void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
                            amx.load(b.at(panel, kRegister), kAmxBytes)};
         SmallVector<Value> tiles, next;
         for (int64_t row = 0; row < registers; ++row)
-          tiles.push_back(
-              amx.loadOnce(b.at(rows, row * kRegister), kAmxBytes));
+          tiles.push_back(amx.loadOnce(b.at(rows, row * kRegister), kAmxBytes));
         for (int64_t i = 0; i < 2 * registers; ++i)
           next.push_back(
               amx.multiply(carried[i], tiles[i / 2], weights[i % 2]));

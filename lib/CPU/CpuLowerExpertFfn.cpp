@@ -98,20 +98,20 @@ static void multiplyGateUp(ImplicitLocOpBuilder &b, const Level &level,
                            const RowChunks &chunks, const Product &product,
                            Value hidden) {
   int64_t half = kPanelColumns / 2;
-  multiply(b, level, chunks, product,
-           [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
-             Value column = mul(b, sums.panel, half);
-             forEachRow(b, level, sums,
-                        [&](ImplicitLocOpBuilder &b, Value position,
-                            ValueRange columns) {
-                          SmallVector<Value> activated;
-                          size_t number = columns.size() / 2;
-                          for (size_t i = 0; i < number; ++i)
-                            activated.push_back(
-                                swiglu(b, columns[i], columns[number + i]));
-                          storeColumns(b, activated, hidden, position, column);
-                        });
-           });
+  multiply(
+      b, level, chunks, product,
+      [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
+        Value column = mul(b, sums.panel, half);
+        forEachRow(
+            b, level, sums,
+            [&](ImplicitLocOpBuilder &b, Value position, ValueRange columns) {
+              SmallVector<Value> activated;
+              size_t number = columns.size() / 2;
+              for (size_t i = 0; i < number; ++i)
+                activated.push_back(swiglu(b, columns[i], columns[number + i]));
+              storeColumns(b, activated, hidden, position, column);
+            });
+      });
 }
 
 /// out[t] = sum_j weights[t,j] * rows[t*k+j], in the order of j, without the

@@ -40,11 +40,11 @@ static LogicalResult lower(GroupedMatmulOp op) {
   multiply(b, *level, chunks, product,
            [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
              Value column = mul(b, sums.panel, kPanelColumns);
-             forEachRow(b, *level, sums,
-                        [&](ImplicitLocOpBuilder &b, Value row,
-                            ValueRange columns) {
-                          storeColumns(b, columns, out, row, column);
-                        });
+             forEachRow(
+                 b, *level, sums,
+                 [&](ImplicitLocOpBuilder &b, Value row, ValueRange columns) {
+                   storeColumns(b, columns, out, row, column);
+                 });
            });
   op.erase();
   return success();

@@ -52,8 +52,7 @@ private:
 
   /// The private function of that name; `body` fills it if it is new.
   func::FuncOp get(const Level &level, const Twine &name,
-                   function_ref<SmallVector<Type>(Builder &)> types,
-                   Body body);
+                   function_ref<SmallVector<Type>(Builder &)> types, Body body);
   func::FuncOp getTile(const Level &level, const RowLayout &layout,
                        int64_t rows);
   void emitPanel(KernelBuilder &b, const Level &level, const RowLayout &layout,
@@ -78,9 +77,9 @@ PanelFunctions::get(const Level &level, const Twine &name,
   auto function = func::FuncOp::create(
       loc, full, builder.getFunctionType(types(builder), {}));
   function.setPrivate();
-  function->setAttr("llvm.linkage",
-                    LLVM::LinkageAttr::get(module.getContext(),
-                                           LLVM::Linkage::Internal));
+  function->setAttr(
+      "llvm.linkage",
+      LLVM::LinkageAttr::get(module.getContext(), LLVM::Linkage::Internal));
   setLevel(function, level);
   symbols.insert(function);
   ++count;
@@ -109,8 +108,9 @@ func::FuncOp PanelFunctions::getTile(const Level &level,
                 pointer, i64,     i64, i64,     i64};
       },
       [&](KernelBuilder &b, ValueRange a) {
-        emitFmaTile(b, level, layout.getFormat(), rows,
-                    {a[0], a[1], a[2], a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}});
+        emitFmaTile(
+            b, level, layout.getFormat(), rows,
+            {a[0], a[1], a[2], a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}});
       });
 }
 
@@ -154,8 +154,8 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
     auto burstsIn = [&](Value k) {
       return divUp(b.mul(k, bytesPerK), b.constant(Prefetch::kBytes));
     };
-    Value firstBurst = b.add(a[6], b.div(b.mul(begin, bytesPerK),
-                                         b.constant(Prefetch::kBytes)));
+    Value firstBurst = b.add(
+        a[6], b.div(b.mul(begin, bytesPerK), b.constant(Prefetch::kBytes)));
     Value bursts = divUp(burstsIn(count), tiles.count);
     Value steps = divUp(count, b.constant(step));
     Value perStep = divUp(bursts, steps);
@@ -171,8 +171,9 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
         Value registers = b.div(b.add(tileRows, kAmxRows - 1), kAmxRows);
         switchNumber(b, registers, kAmxTileRows / kAmxRows,
                      [&](KernelBuilder &b, int64_t number) {
-                       emitAmxTile(b, number,
-                                   {rowsAt, panelAt, count, accAt, fresh, prefetch});
+                       emitAmxTile(
+                           b, number,
+                           {rowsAt, panelAt, count, accAt, fresh, prefetch});
                      });
         return;
       }

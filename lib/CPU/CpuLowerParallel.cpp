@@ -75,8 +75,8 @@ static LogicalResult guard(scf::ParallelOp loop, Value threads,
                                        mul(b, count, work.getInt()),
                                        constantIndex(b, kParallelWork));
   auto isSeveral = [&](Value number) {
-    Value one = arith::ConstantOp::create(
-        b, b.getIntegerAttr(number.getType(), 1));
+    Value one =
+        arith::ConstantOp::create(b, b.getIntegerAttr(number.getType(), 1));
     return less(b, one, number);
   };
   Value several =

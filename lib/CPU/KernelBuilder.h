@@ -2,8 +2,8 @@
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Kernels work on pointers and 64-bit integers, so that the address of each load
-// is what it will be in the assembly: a register and a constant.
+// Kernels work on pointers and 64-bit integers, so that the address of each
+// load is what it will be in the assembly: a register and a constant.
 //
 //===----------------------------------------------------------------------===//
 

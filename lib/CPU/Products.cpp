@@ -40,28 +40,27 @@ RowChunks RowChunks::grouped(ImplicitLocOpBuilder &b, Value offsets,
   // Every group that has rows may have one chunk that is not full.
   Value maxChunks =
       add(b, div(b, maxRows, kChunkRows), min(b, maxRows, groups));
-  chunks.list =
-      alloc(b, {ShapedType::kDynamic, 3}, b.getI32Type(), maxChunks);
+  chunks.list = alloc(b, {ShapedType::kDynamic, 3}, b.getI32Type(), maxChunks);
 
   Value zero = constantIndex(b, 0);
-  auto perGroup = forLoop(
-      b, zero, constantIndex(b, groups), zero,
-      [&](ImplicitLocOpBuilder &b, Value group,
-          ValueRange done) -> SmallVector<Value> {
-        Value first = toIndex(b, load(b, offsets, group));
-        Value end = toIndex(b, load(b, offsets, add(b, group, 1)));
-        Value rows = sub(b, end, first);
-        Value more = div(b, add(b, rows, kChunkRows - 1), kChunkRows);
-        forEach(b, more, [&](ImplicitLocOpBuilder &b, Value i) {
-          Value begin = mul(b, i, kChunkRows);
-          Value members[] = {group, add(b, first, begin),
-                             min(b, sub(b, rows, begin), kChunkRows)};
-          for (auto [column, member] : llvm::enumerate(members))
-            store(b, toI32(b, member), chunks.list,
-                  {add(b, done[0], i), constantIndex(b, column)});
-        });
-        return {add(b, done[0], more)};
-      });
+  auto perGroup =
+      forLoop(b, zero, constantIndex(b, groups), zero,
+              [&](ImplicitLocOpBuilder &b, Value group,
+                  ValueRange done) -> SmallVector<Value> {
+                Value first = toIndex(b, load(b, offsets, group));
+                Value end = toIndex(b, load(b, offsets, add(b, group, 1)));
+                Value rows = sub(b, end, first);
+                Value more = div(b, add(b, rows, kChunkRows - 1), kChunkRows);
+                forEach(b, more, [&](ImplicitLocOpBuilder &b, Value i) {
+                  Value begin = mul(b, i, kChunkRows);
+                  Value members[] = {group, add(b, first, begin),
+                                     min(b, sub(b, rows, begin), kChunkRows)};
+                  for (auto [column, member] : llvm::enumerate(members))
+                    store(b, toI32(b, member), chunks.list,
+                          {add(b, done[0], i), constantIndex(b, column)});
+                });
+                return {add(b, done[0], more)};
+              });
   chunks.count = perGroup.getResult(0);
   return chunks;
 }
@@ -159,8 +158,7 @@ void ProductEmitter::cut(ImplicitLocOpBuilder &b) {
   Value wanted = mul(b, NumThreadsOp::create(b), kItemsPerThread);
   Value perChunk = divUp(b, wanted, max(b, chunks.getCount(), 1));
   Value all = constantIndex(b, numPanels);
-  Value most =
-      constantIndex(b, llvm::divideCeil(numPanels, kMinPanels));
+  Value most = constantIndex(b, llvm::divideCeil(numPanels, kMinPanels));
   partPanels = divUp(b, all, min(b, perChunk, most));
   parts = divUp(b, all, partPanels);
 }
@@ -203,32 +201,33 @@ void ProductEmitter::emit(
       (Prefetch::kBytes * 8);
   Value count = mul(b, chunks.getCount(), parts);
   Value work = mul(b, partPanels, panelSize);
-  forEachItem(b, count, work, [&](ImplicitLocOpBuilder &b,
-                                  const WorkItem &taken) {
-    ProductItem item = itemAt(b, taken.number);
-    Value last = sub(b, count, constantIndex(b, 1));
-    ProductItem next = itemAt(b, min(b, taken.next, last));
-    RowChunk chunk = chunks.at(b, item.chunk);
-    packOnce(b, item, chunk, taken.thread);
-    Value rowsAt = mul(b, taken.thread, mul(b, maxRows, rowSize));
-    Value sumsAt = mul(b, taken.thread, mul(b, maxRows, kPanelColumns));
-    forEach(b, item.begin, item.end, 1,
-            [&](ImplicitLocOpBuilder &b, Value panel) {
-              Value done = sub(b, panel, item.begin);
-              Value isWithin = less(b, add(b, panel, 1), item.end);
-              // The next panel, or the first one of the next item.
-              Value from = arith::SelectOp::create(b, isWithin, item.stream,
-                                                   next.stream);
-              Value burst = arith::SelectOp::create(
-                  b, isWithin, mul(b, add(b, done, 1), panelBursts),
-                  constantIndex(b, 0));
-              PanelMatmulOp::create(b, product.format, product.compute, packed,
-                                    rowsAt, chunk.count, k, weights,
-                                    add(b, item.stream, mul(b, done, panelSize)),
-                                    sums, sumsAt, from, burst);
-              consume(b, {chunk, panel, sums, sumsAt});
-            });
-  });
+  forEachItem(
+      b, count, work, [&](ImplicitLocOpBuilder &b, const WorkItem &taken) {
+        ProductItem item = itemAt(b, taken.number);
+        Value last = sub(b, count, constantIndex(b, 1));
+        ProductItem next = itemAt(b, min(b, taken.next, last));
+        RowChunk chunk = chunks.at(b, item.chunk);
+        packOnce(b, item, chunk, taken.thread);
+        Value rowsAt = mul(b, taken.thread, mul(b, maxRows, rowSize));
+        Value sumsAt = mul(b, taken.thread, mul(b, maxRows, kPanelColumns));
+        forEach(b, item.begin, item.end, 1,
+                [&](ImplicitLocOpBuilder &b, Value panel) {
+                  Value done = sub(b, panel, item.begin);
+                  Value isWithin = less(b, add(b, panel, 1), item.end);
+                  // The next panel, or the first one of the next item.
+                  Value from = arith::SelectOp::create(b, isWithin, item.stream,
+                                                       next.stream);
+                  Value burst = arith::SelectOp::create(
+                      b, isWithin, mul(b, add(b, done, 1), panelBursts),
+                      constantIndex(b, 0));
+                  PanelMatmulOp::create(
+                      b, product.format, product.compute, packed, rowsAt,
+                      chunk.count, k, weights,
+                      add(b, item.stream, mul(b, done, panelSize)), sums,
+                      sumsAt, from, burst);
+                  consume(b, {chunk, panel, sums, sumsAt});
+                });
+      });
 }
 
 LogicalResult mlir::moe::expectKernel(Operation *op, PackFormat format,
@@ -238,8 +237,7 @@ LogicalResult mlir::moe::expectKernel(Operation *op, PackFormat format,
     return success();
   return op->emitOpError("expected weights packed as f32 or bf16 and compute "
                          "f32 or bf16, got ")
-         << stringifyPackFormat(format) << " and "
-         << stringifyCompute(compute);
+         << stringifyPackFormat(format) << " and " << stringifyCompute(compute);
 }
 
 void mlir::moe::multiply(

@@ -73,10 +73,10 @@ struct Product {
 LogicalResult expectKernel(Operation *op, PackFormat format, Compute compute);
 
 /// Multiplies in parallel and hands each panel of each chunk to `consume`.
-void multiply(ImplicitLocOpBuilder &b, const Level &level,
-              const RowChunks &chunks, const Product &product,
-              function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
-                  consume);
+void multiply(
+    ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
+    const Product &product,
+    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)> consume);
 
 /// Calls `body` for each row: its position in the order of the groups, and its
 /// registers of columns.

@@ -7,7 +7,8 @@
 // what the rows are multiplied with, and how:
 //
 //   compute f32    [k][row] of f32
-//   compute bf16   the same, rounded to bf16; for AMX, where tiles are of 32 rows
+//   compute bf16   the same, rounded to bf16; for AMX, where tiles are of 32
+//   rows
 //                  but for the last, [k / 32][row / 16][16][32] of bf16
 //
 // k is padded with zeros to what a step of the panel holds.

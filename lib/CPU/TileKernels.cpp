@@ -32,8 +32,9 @@ SmallVector<Value> PrefetchState::step(KernelBuilder &b,
         Value end = b.min(b.add(begin, prefetch.perStep), prefetch.end);
         b.loop(begin, end, b.constant(1), [&](KernelBuilder &b, Value burst) {
           Value group = b.div(burst, kBursts), line = b.rem(burst, kBursts);
-          Value at = b.at(prefetch.stream,
-                          b.add(b.mul(group, Prefetch::kLines * kPage), b.mul(line, 64)));
+          Value at = b.at(
+              prefetch.stream,
+              b.add(b.mul(group, Prefetch::kLines * kPage), b.mul(line, 64)));
           for (int64_t page = 0; page < Prefetch::kLines; ++page)
             LLVM::Prefetch::create(b, b.at(at, page * kPage), /*rw=*/0,
                                    /*hint=*/2, /*cache=*/1);
@@ -90,8 +91,7 @@ Value FmaLoop::panelAt(KernelBuilder &b, Value panel, Value k) {
   if (format == PackFormat::F32)
     return b.at(panel, b.mul(k, kPanelColumns * 4));
   // [k / 32][2][k / 2 % 16][16][2]
-  return b.at(panel, b.add(b.mul(b.div(k, 32), 2048),
-                           b.mul(b.rem(k, 32), 32)));
+  return b.at(panel, b.add(b.mul(b.div(k, 32), 2048), b.mul(b.rem(k, 32), 32)));
 }
 
 /// The registers of weights of `k` and, of a pair, of `k + 1`.
@@ -101,21 +101,20 @@ SmallVector<SmallVector<Value>> FmaLoop::weights(KernelBuilder &b, Value panel,
   for (int64_t c = begin; c < end; ++c) {
     if (format == PackFormat::F32) {
       for (int64_t i = 0; i < count; ++i)
-        result[i].push_back(
-            b.load(f32s(b), panel,
-                   (k + i) * kPanelColumns * 4 + c * lanes * 4, lanes * 4));
+        result[i].push_back(b.load(f32s(b), panel,
+                                   (k + i) * kPanelColumns * 4 + c * lanes * 4,
+                                   lanes * 4));
       continue;
     }
     // A pair of neighbours in each 32 bits: the first is the lower half.
     auto i32s = VectorType::get({lanes}, b.getI32Type());
     auto splat = [&](int32_t value) {
-      return arith::ConstantOp::create(b,
-                                       DenseElementsAttr::get(i32s, value));
+      return arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, value));
     };
     int64_t column = c * lanes;
-    Value both = b.load(i32s, panel,
-                        column / 16 * 1024 + k / 2 * 64 + column % 16 * 4,
-                        lanes * 4);
+    Value both =
+        b.load(i32s, panel, column / 16 * 1024 + k / 2 * 64 + column % 16 * 4,
+               lanes * 4);
     Value first = arith::ShLIOp::create(b, both, splat(16));
     Value second = arith::AndIOp::create(b, both, splat(0xffff0000));
     result[0].push_back(vector::BitCastOp::create(b, f32s(b), first));
@@ -150,8 +149,8 @@ void FmaLoop::emit(KernelBuilder &b, const TileArguments &arguments) {
   auto start = scf::IfOp::create(
       b, arguments.fresh,
       [&](OpBuilder &nested, Location loc) {
-        Value zero = arith::ConstantOp::create(nested, loc,
-                                               nested.getZeroAttr(f32s(b)));
+        Value zero =
+            arith::ConstantOp::create(nested, loc, nested.getZeroAttr(f32s(b)));
         scf::YieldOp::create(nested, loc, SmallVector<Value>(numSums, zero));
       },
       [&](OpBuilder &nested, Location loc) {
@@ -165,18 +164,18 @@ void FmaLoop::emit(KernelBuilder &b, const TileArguments &arguments) {
 
   auto steps = [&](Value from, Value to, int64_t length, bool hasPrefetch,
                    ValueRange carried) {
-    return b.loop(
-        from, to, b.constant(length), carried,
-        [&](KernelBuilder &b, Value k, ValueRange carried) {
-          ValueRange state = carried.drop_front(numSums);
-          SmallVector<Value> next = multiply(
-              b, b.at(arguments.rows, b.mul(k, rows * 4)),
-              panelAt(b, arguments.panel, k), length,
-              carried.take_front(numSums));
-          if (hasPrefetch)
-            next.append(PrefetchState::step(b, arguments.prefetch, state));
-          return next;
-        });
+    return b.loop(from, to, b.constant(length), carried,
+                  [&](KernelBuilder &b, Value k, ValueRange carried) {
+                    ValueRange state = carried.drop_front(numSums);
+                    SmallVector<Value> next =
+                        multiply(b, b.at(arguments.rows, b.mul(k, rows * 4)),
+                                 panelAt(b, arguments.panel, k), length,
+                                 carried.take_front(numSums));
+                    if (hasPrefetch)
+                      next.append(
+                          PrefetchState::step(b, arguments.prefetch, state));
+                    return next;
+                  });
   };
   SmallVector<Value> carried(start.getResults());
   // The first walk over the panel prefetches for all.

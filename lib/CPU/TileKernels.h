@@ -1,4 +1,5 @@
-//===- TileKernels.h - Tiles of rows times a panel, in registers -*- C++ -*-===//
+//===- TileKernels.h - Tiles of rows times a panel, in registers -*- C++
+//-*-===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -6,7 +7,8 @@
 // columns of a packed weight. Their products over a range of k are added to
 // f32 accumulators, one for each row and column, k ascending:
 //
-//   acc = fresh ? 0 : load acc;  for k: acc[i][c] += rows[k][i] * panel[k][c];  store acc
+//   acc = fresh ? 0 : load acc;  for k: acc[i][c] += rows[k][i] * panel[k][c];
+//   store acc
 //
 // While it multiplies, a kernel prefetches lines that will be needed next.
 //

@@ -28,9 +28,9 @@ void mlir::moe::forEachItem(
   Value taken = alloc(b, {}, i64);
   store(b, constant(b, 0), taken, {});
   Value items = arith::IndexCastOp::create(b, i64, count);
-  Value isWorthIt = arith::CmpIOp::create(b, arith::CmpIPredicate::uge,
-                                          mul(b, count, work),
-                                          constantIndex(b, kParallelWork));
+  Value isWorthIt =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::uge, mul(b, count, work),
+                            constantIndex(b, kParallelWork));
   Value threads = arith::SelectOp::create(
       b, isWorthIt, min(b, NumThreadsOp::create(b), count),
       constantIndex(b, 1));

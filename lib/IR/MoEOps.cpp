@@ -276,3 +276,22 @@ void CacheUpdateOp::getEffects(
       effects.emplace_back(MemoryEffects::Read::get(), &operand);
   }
 }
+
+//===----------------------------------------------------------------------===//
+// panel_matmul
+//===----------------------------------------------------------------------===//
+
+LogicalResult PanelMatmulOp::verify() {
+  auto matrix =
+      RankedTensorType::get({kPanelColumns, 1}, Float32Type::get(getContext()));
+  Type element =
+      getPackedType(getFormat(), matrix, /*numSources=*/1).getElementType();
+  if (getWeights().getType().getElementType() != element) // panel_matmul_c1
+    return emitOpError("expected weights of ")
+           << element << ", got " << getWeights().getType();
+  if (!isComputable(getFormat(), getCompute())) // panel_matmul_c2
+    return emitOpError("expected a compute that goes with ")
+           << stringifyPackFormat(getFormat()) << ", got "
+           << stringifyCompute(getCompute());
+  return success();
+}

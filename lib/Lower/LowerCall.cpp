@@ -87,8 +87,7 @@ struct LowerCallPass : mlir::moe::impl::LowerCallPassBase<LowerCallPass> {
       Value call = op->getParentOfType<func::FuncOp>().getArgument(0);
       Value threads = loadCallField(b, call, CallField::Threads);
       op.replaceAllUsesWith(
-          arith::IndexCastOp::create(b, b.getIndexType(), threads)
-              .getResult());
+          arith::IndexCastOp::create(b, b.getIndexType(), threads).getResult());
       op.erase();
     });
     for (LoadParameterOp load : loads)

@@ -24,10 +24,10 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
       *this, "compute",
       llvm::cl::desc("what packed products round their rows to"),
       llvm::cl::init(Compute::F32),
-      llvm::cl::values(clEnumValN(Compute::F32, "f32", "as they are"),
-                       clEnumValN(Compute::BF16, "bf16", "to nearest even"),
-                       clEnumValN(Compute::Int8, "int8",
-                                  "to integers with scales"))};
+      llvm::cl::values(
+          clEnumValN(Compute::F32, "f32", "as they are"),
+          clEnumValN(Compute::BF16, "bf16", "to nearest even"),
+          clEnumValN(Compute::Int8, "int8", "to integers with scales"))};
   ListOption<std::string> isa{
       *this, "isa", llvm::cl::list_init<std::string>({"v3", "v4"}),
       llvm::cl::desc("ISA levels to compile for, ascending")};
