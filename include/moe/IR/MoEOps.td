@@ -284,7 +284,7 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
   let summary = "multiplies packed rows by one panel of a packed weight";
   let description = [{
     `sums[s + 32i + c] = sum_k row[i,k] * w[k,c]` for `count` rows, `k` from 0 to `depth`, and the 32 columns `c` of the
-    panel that begins at element `at` of the weights. Rows are packed for this kernel, from element `first` on, in tiles
+    panel that begins at element `at` of the weights. Rows are packed for this kernel, from byte `first` on, in tiles
     (lib/CPU/RowLayout.h), and rounded as `compute` says. The weights are packed as `format` says.
 
     Each sum has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending; with
@@ -301,12 +301,12 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     `--moe-cpu-lower-panels`.
 
     ```mlir
-    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
       into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
     ```
   }];
   let arguments = (ins MoE_PackFormat:$format, DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute,
-                   Arg<MemRefRankOf<[F32, BF16, I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
+                   Arg<MemRefRankOf<[I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
                    I64Attr:$depth, Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
                    Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin, Index:$from, Index:$burst);
   let assemblyFormat = [{
