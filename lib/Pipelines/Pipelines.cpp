@@ -27,11 +27,12 @@ static std::unique_ptr<Pass> verify(Form form) {
 }
 
 /// Form *graph* to *fused*.
-static void addFusion(OpPassManager &pm) {
+static void addFusion(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createFuseRoutePass());
   pm.addPass(createFuseExpertFfnPass());
   pm.addPass(createLinalgElementwiseOpFusionPass());
-  pm.addPass(createCpuPackWeightsPass());
+  pm.addPass(
+      createCpuPackWeightsPass(CpuPackWeightsPassOptions{options.format}));
   pm.addPass(verify(Form::Fused));
 }
 
@@ -102,7 +103,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
                                      const CompileOptions &options) {
   pm.addPass(verify(Form::Graph));
   if (options.fuse)
-    addFusion(pm);
+    addFusion(pm, options);
   // Every layer function has one call: inlining makes one function of an entry
   // and does not make the module longer.
   pm.addPass(createInlinerPass());

@@ -7,7 +7,7 @@ only. Nothing here imports the rest of moec.
 
 from moec.reference.attention import attention, cache_update
 from moec.reference.derivation import mxfp4, view
-from moec.reference.packing import pack
+from moec.reference.packing import pack, unpack
 from moec.reference.routing import (
     assign,
     capacity_of,
@@ -54,6 +54,7 @@ __all__ = [
     "select",
     "soft_combine",
     "soft_dispatch",
+    "unpack",
     "view",
     "weigh",
 ]
