@@ -96,3 +96,20 @@ def test_unpack_reads_what_pack_wrote(format, columns):
     packed = R.pack(gate, up, format=format)
     for unpacked, weight in zip(R.unpack(packed, format, 40, columns, sources=2), (gate, up), strict=True):
         np.testing.assert_array_equal(unpacked, weight)
+
+
+def test_round_rows():
+    rows = np.random.default_rng(0).standard_normal((5, 70)).astype(F32)
+    rows[2] = 0
+    rows[3] *= F32(2.0**-125)
+    np.testing.assert_array_equal(R.round_rows(rows, "f32"), rows)
+    bf16 = R.round_rows(rows, "bf16")
+    assert not (bf16.view(np.uint32) & 0xFFFF).any()
+    np.testing.assert_allclose(bf16, rows, rtol=2**-8, atol=2**-134)
+    for format, width in (("int8", 70), ("q8_0", 32), ("q4_0", 32), ("mxfp4", 32)):
+        rounded = R.round_rows(rows, "int8", format)
+        assert not rounded[2:4].any()
+        for begin in range(0, 70, width):
+            group, values = rows[:2, begin : begin + width], rounded[:2, begin : begin + width]
+            unit = np.abs(group).max(axis=1, keepdims=True) / 127
+            np.testing.assert_allclose(values / unit, np.rint(group / unit), rtol=1e-6)

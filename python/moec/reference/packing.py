@@ -64,6 +64,35 @@ def unpack(packed: np.ndarray, format: str, out: int, columns: int, sources: int
     return [_READERS[format](packed, row // width, row % width + width * source, k) for source in range(sources)]
 
 
+def round_rows(rows: np.ndarray, compute: str, format: str = "int8") -> np.ndarray:
+    """What products with `compute` make of rows before they are multiplied.
+
+    Parameters
+    ----------
+    rows : array [N, in] f32
+        Finite.
+    compute : str
+        ``"f32"``, ``"bf16"`` or ``"int8"``.
+    format : str
+        That of the weights, as in `pack`: integers have one scale for a row with ``"int8"``, one for 32 elements with
+        others.
+
+    Returns
+    -------
+    array [N, in] f32, or f64 for ``"int8"``, where f32 may not hold an integer times its scale
+    """
+    if compute == "f32":
+        return rows
+    if compute == "bf16":
+        return (_bf16_bits(rows).astype(np.uint32) << 16).view(np.float32)
+    width = rows.shape[-1]
+    groups = rows[..., None, :] if format == "int8" else _groups(rows)
+    largest = np.abs(groups).max(axis=-1, keepdims=True)
+    inverse = np.divide(np.float32(127), largest, out=np.zeros_like(largest), where=largest >= 2.0**-120)
+    rounded = np.rint(groups * inverse).astype(np.float64) * (largest / np.float32(127))
+    return rounded.reshape(*rows.shape[:-1], -1)[..., :width]
+
+
 def _panels(matrix: np.ndarray, width: int) -> np.ndarray:
     """[..., out, in] as [..., panels, width, in]."""
     matrix = _padded(matrix, axis=-2, multiple=width)
