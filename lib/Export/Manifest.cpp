@@ -170,6 +170,7 @@ mlir::moe::makeManifest(const ModuleInterface &interface,
         writeParameter(json, parameter,
                        contents.weights ? contents.deviations[i] : Deviation());
     });
+    json.attribute("stages", json::Array(interface.stages));
   });
   os << '\n';
   return text;

@@ -33,6 +33,7 @@ static void addFusion(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createLinalgElementwiseOpFusionPass());
   pm.addPass(
       createCpuPackWeightsPass(CpuPackWeightsPassOptions{options.format}));
+  pm.addPass(createCpuSetComputePass({options.compute}));
   pm.addPass(verify(Form::Fused));
 }
 
@@ -74,13 +75,15 @@ static void addLoops(OpPassManager &pm, const CompileOptions &options) {
 }
 
 /// Form *loops* to *target*.
-static void addLLVM(OpPassManager &pm) {
+static void addLLVM(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createLoopInvariantCodeMotionPass());
   pm.addPass(createLowerCallPass());
   // Sizes of buffers must lead to the entry's arguments, not to other buffers.
   pm.addPass(memref::createResolveShapedTypeResultDimsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createLowerWorkspacePass());
+  if (options.trace)
+    pm.addPass(createLowerTracePass());
   pm.addPass(createCpuLowerParallelPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
@@ -104,6 +107,8 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(verify(Form::Graph));
   if (options.fuse)
     addFusion(pm, options);
+  if (options.trace)
+    pm.addNestedPass<func::FuncOp>(createLowerNamesPass());
   // Every layer function has one call: inlining makes one function of an entry
   // and does not make the module longer.
   pm.addPass(createInlinerPass());
@@ -113,7 +118,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(verify(Form::Buffers));
   addLoops(pm, options);
   pm.addPass(verify(Form::Loops));
-  addLLVM(pm);
+  addLLVM(pm, options);
   pm.addPass(verify(Form::Target));
 }
 

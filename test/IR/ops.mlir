@@ -96,6 +96,19 @@ func.func @route(%logits: tensor<3x16xf32>, %idx: tensor<3x4xi32>, %w: tensor<3x
   return
 }
 
+// CHECK-LABEL: func @route_clauses(
+func.func @route_clauses(%logits: memref<?x16xf32>, %bias: memref<16xbf16>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>) {
+  // CHECK: moe.route sigmoid ins(%{{.*}} : memref<?x16xf32>) bias(%{{.*}} : memref<16xbf16>) groups <4 keep 2 by 2 fill neg_inf> norm sum plus 9.99999968E-21 scale 2.500000e+00 outs(
+  moe.route sigmoid ins(%logits : memref<?x16xf32>) bias(%bias : memref<16xbf16>) groups <4 keep 2 by 2 fill neg_inf>
+    norm sum plus 1.0e-20 scale 2.5 outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  // CHECK: moe.route relu by_logits ins(%{{.*}} : memref<?x16xf32>) above 0.000000e+00 until 5.000000e-01 norm l2 at_least 1.000000e+00 outs(
+  moe.route relu by_logits ins(%logits : memref<?x16xf32>) above 0.0 until 0.5 norm l2 at_least 1.0
+    outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  // CHECK: moe.route softmax of_chosen ins(%{{.*}} : memref<?x16xf32>) outs(
+  moe.route softmax of_chosen ins(%logits : memref<?x16xf32>) outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  return
+}
+
 // CHECK-LABEL: func @assign(
 func.func @assign(%idx: tensor<?x4xi32>) {
   // CHECK: moe.assign %{{.*}} into 16 : tensor<?x4xi32>
@@ -227,10 +240,22 @@ func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache
 }
 
 // CHECK-LABEL: func @panel_matmul(
-func.func @panel_matmul(%rows: memref<160x12xf32>, %panels: memref<1x160x32xf32>) {
-  // CHECK: moe.panel_matmul %{{.*}}, %{{.*}} : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
-  %acc = moe.panel_matmul %rows, %panels : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
+func.func @panel_matmul(%rows: memref<?xf32>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
+  // CHECK:      moe.panel_matmul bf16 rows(%{{.*}}[%{{.*}}] count %{{.*}} : memref<?xf32>) depth 160 panel(%{{.*}}[%{{.*}}] : memref<?xbf16>)
+  // CHECK-SAME:   into(%{{.*}}[%{{.*}}] : memref<?xf32>) ahead(%{{.*}} burst %{{.*}})
+  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
+  // CHECK:      moe.panel_matmul bf16 compute bf16 rows
+  moe.panel_matmul bf16 compute bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
   return
+}
+
+// CHECK-LABEL: func @num_threads(
+func.func @num_threads() -> index {
+  // CHECK: moe.num_threads
+  %n = moe.num_threads
+  return %n : index
 }
 
 // CHECK-LABEL: func @limit(
@@ -260,6 +285,8 @@ func.func @glu_clauses(%g: tensor<?x96xf32>, %u: tensor<?x96xf32>) {
   %situ = moe.glu situ %g, %u alpha 4.0 beta 25.0 : tensor<?x96xf32>
   // CHECK: moe.glu geglu_tanh %{{.*}}, %{{.*}} limit 3.000000e+00 post : tensor<?x96xf32>
   %post = moe.glu geglu_tanh %g, %u limit 3.0 post : tensor<?x96xf32>
+  // CHECK: moe.glu relu2 %{{[^,]*}} limit 6.000000e+00 : tensor<?x96xf32>
+  %ungated = moe.glu relu2 %g limit 6.0 : tensor<?x96xf32>
   return
 }
 

@@ -34,11 +34,13 @@ def MoE_Rounding : MoE_Enum<"Rounding", "rounding of a capacity", [
     I32EnumAttrCase<"Floor", 0, "floor">, I32EnumAttrCase<"Ceil", 1, "ceil">,
     I32EnumAttrCase<"Nearest", 2, "nearest">]>;
 
-/// The activation of a gated network.
-def MoE_GluKind : MoE_Enum<"GluKind", "gated activation", [
+/// The activation of a network: those with a gate first.
+def MoE_GluKind : MoE_Enum<"GluKind", "activation", [
     I32EnumAttrCase<"SwiGLU", 0, "swiglu">, I32EnumAttrCase<"GeGLU", 1, "geglu">,
     I32EnumAttrCase<"GeGLUTanh", 2, "geglu_tanh">, I32EnumAttrCase<"ReGLU", 3, "reglu">,
-    I32EnumAttrCase<"SiTU", 4, "situ">]>;
+    I32EnumAttrCase<"SiTU", 4, "situ">, I32EnumAttrCase<"SiLU", 5, "silu">, I32EnumAttrCase<"GELU", 6, "gelu">,
+    I32EnumAttrCase<"GELUTanh", 7, "gelu_tanh">, I32EnumAttrCase<"ReLU", 8, "relu">,
+    I32EnumAttrCase<"ReLU2", 9, "relu2">]>;
 
 /// A loss that keeps the experts of a layer busy.
 def MoE_LossKind : MoE_Enum<"LossKind", "auxiliary loss", [
