@@ -31,7 +31,8 @@ static void addFusion(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createFuseRoutePass());
   pm.addPass(createFuseExpertFfnPass());
   pm.addPass(createLinalgElementwiseOpFusionPass());
-  pm.addPass(createCpuPackWeightsPass());
+  pm.addPass(
+      createCpuPackWeightsPass(CpuPackWeightsPassOptions{options.format}));
   pm.addPass(createCpuSetComputePass({options.compute}));
   pm.addPass(verify(Form::Fused));
 }

@@ -41,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--block", metavar="NAME", help="only this module, e.g. model.layers.0.mlp")
         command.add_argument("--shapes-only", action="store_true", help="read config.json alone, no weights")
         command.set_defaults(run=run)
+        if run is _compile:
+            command.add_argument(
+                "--format", help="of weights: f32, bf16, f16, int8, q8_0, q4_0, mxfp4; default: their own"
+            )
 
     summary = "say what a package is"
     command = commands.add_parser("inspect", help=summary, description=summary)
@@ -60,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _compile(options: argparse.Namespace) -> None:
-    compile_checkpoint(options.checkpoint, options.output, options.block, options.shapes_only)
+    compile_checkpoint(options.checkpoint, options.output, options.block, options.shapes_only, options.format)
 
 
 def _import(options: argparse.Namespace) -> None:

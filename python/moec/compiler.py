@@ -18,7 +18,7 @@ from moec.ops import Program
 _SOURCES = ("config.json", "generation_config.json")
 
 
-def compile(program: Program, package: str | os.PathLike[str]) -> None:
+def compile(program: Program, package: str | os.PathLike[str], format: str | None = None) -> None:
     """Compile a program.
 
     Parameters
@@ -26,6 +26,9 @@ def compile(program: Program, package: str | os.PathLike[str]) -> None:
     program : moec.ops.Program
     package : path
         Folder to write.
+    format : str or None
+        How weights of products are stored: ``"f32"``, ``"bf16"``, ``"f16"``, ``"int8"``, ``"q8_0"``, ``"q4_0"`` or
+        ``"mxfp4"``, as `moe.parameter` describes them. None keeps their own dtype, as routers always do.
 
     Raises
     ------
@@ -34,7 +37,8 @@ def compile(program: Program, package: str | os.PathLike[str]) -> None:
     """
     with tempfile.TemporaryDirectory() as checkpoint:
         program.save_weights(checkpoint)
-        _run([find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package], str(program))
+        options = [f"--checkpoint={checkpoint}", "-o", package, *_format_option(format)]
+        _run([find_tool("moe-compile"), "-", *options], str(program))
 
 
 def compile_checkpoint(
@@ -42,6 +46,7 @@ def compile_checkpoint(
     package: str | os.PathLike[str],
     block: str | None = None,
     shapes_only: bool = False,
+    format: str | None = None,
 ) -> None:
     """Compile a Hugging Face checkpoint.
 
@@ -55,6 +60,8 @@ def compile_checkpoint(
         Name of a module with experts, e.g. ``model.layers.0.mlp``, to compile that module alone.
     shapes_only : bool
         Compile from config.json alone, to a package without weights.
+    format : str or None
+        How weights of products are stored, as in `compile`.
 
     Raises
     ------
@@ -65,10 +72,15 @@ def compile_checkpoint(
     text = import_checkpoint(checkpoint, block, shapes_only)
     sources = [file for name in _SOURCES if (file := checkpoint / name).exists()]
     options = [f"--source={file}" for file in sources] + ["--shapes-only"] * shapes_only
+    options += _format_option(format)
     _run([find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package, *options], text)
     tokenizer = checkpoint / "tokenizer.json"
     if tokenizer.exists():
         shutil.copyfile(tokenizer, package / tokenizer.name)
+
+
+def _format_option(format: str | None) -> list[str]:
+    return [] if format is None else [f"--format={format}"]
 
 
 def _run(command: list[str | Path], text: str) -> None:

@@ -76,6 +76,12 @@ static cl::opt<std::string> levels(
              "of that name"),
     cl::cat(category));
 
+static cl::opt<std::string> format(
+    "format", cl::value_desc("format"),
+    cl::desc("format of packed weights, as q4_0: the pipeline's option of that "
+             "name"),
+    cl::cat(category));
+
 static cl::opt<bool> timePhases("time-phases",
                                 cl::desc("print the time that each phase took"),
                                 cl::cat(category));
@@ -108,10 +114,16 @@ static LogicalResult runPipeline(ModuleOp module) {
   std::string text = pipelineOptions;
   if (!levels.empty())
     text += " isa=" + levels;
+  if (!format.empty())
+    text += " format=" + format;
   auto options = CompileOptions::createFromString(text);
   if (!options)
     return fail("expected options of the pipeline moe-compile-cpu, got '" +
                 text + "'");
+  if (!options->fuse && !options->format.empty())
+    return fail("expected no format with fuse=false, which packs no weights, "
+                "got '" +
+                options->format + "'");
   PassManager passes(module.getContext());
   buildCompilePipeline(passes, *options);
   return passes.run(module);

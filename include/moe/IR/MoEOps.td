@@ -35,10 +35,11 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
     leading extents are the experts, if there are offsets. The weights of a format of bytes are what their elements and
     scales stand for.
 
-    With `compute bf16`, rows are rounded to bf16 first, to nearest even. With `compute int8`, they are quantised to
-    integers from -127 to 127 (`moe.parameter` says how, with `int8` and `q8_0`), a row at a time where the format is
-    `int8`, 32 elements of a row at a time where weights have scales for 32: sums of products of integers are then exact
-    within a row or within 32 elements, and scaled and added in f32.
+    With `compute bf16`, rows are rounded to bf16 first, to nearest even. With `compute int8`, they become integers with a
+    scale: one for a row where the format is `int8`, one for 32 elements where weights have scales for 32. With `a` the
+    largest magnitude, the scale is `a/127`, and the integer is the element times `127/a`, rounded to nearest even, or 0
+    where `a` is below `2^-120`. Sums of products of integers are exact, then scaled and added in f32. A row that is not
+    finite has results that are not.
 
     Canonicalisation: with one expert the offsets are dropped, since every row that is specified is that expert's.
 

@@ -31,6 +31,10 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
   ListOption<std::string> isa{
       *this, "isa", llvm::cl::list_init<std::string>({"v3", "v4"}),
       llvm::cl::desc("ISA levels to compile for, ascending")};
+  Option<std::string> format{
+      *this, "format",
+      llvm::cl::desc("format of packed weights, of f32, bf16, f16, int8, q8_0, "
+                     "q4_0 and mxfp4; without, that of their own type")};
   Option<bool> trace{
       *this, "trace", llvm::cl::init(false),
       llvm::cl::desc("let calls record their stages, for `moe-run --trace`")};

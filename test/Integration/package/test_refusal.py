@@ -116,6 +116,7 @@ def test_no_checkpoint(tmp_path, output):
 @pytest.mark.parametrize(
     "option, message",
     [
+        ("--format=q5_k", "expected a format of weights, got 'q5_k'"),
         ("--isa=v7", "expected an ISA level v3 or v4, got v7"),
         ("--pipeline-options=fuse=perhaps", "expected options of the pipeline moe-compile-cpu, got 'fuse=perhaps'"),
         ("--source=nowhere", "'nowhere': No such file or directory"),
@@ -123,6 +124,12 @@ def test_no_checkpoint(tmp_path, output):
 )
 def test_options(checkpoint, output, option, message):
     check_refusal(compile_program(PROGRAM, output, f"--checkpoint={checkpoint}", option), output, message)
+
+
+def test_format_without_packing(checkpoint, output):
+    options = (f"--checkpoint={checkpoint}", "--format=bf16", "--pipeline-options=fuse=false")
+    message = "expected no format with fuse=false, which packs no weights, got 'bf16'"
+    check_refusal(compile_program(PROGRAM, output, *options), output, message)
 
 
 def test_output_that_cannot_be_written(tmp_path, output):
