@@ -187,6 +187,10 @@ static LogicalResult lower(ExpertFfnOp op) {
   if (op.getCompute() != Compute::F32)
     return op.emitOpError("expected compute f32, got ")
            << stringifyCompute(op.getCompute());
+  GluClauses clauses = op.getClauses();
+  if (clauses.kind != GluKind::SwiGLU || clauses.alpha || clauses.offset ||
+      clauses.limit || !op.getBiases().empty())
+    return op.emitOpError("expected plain swiglu without biases");
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   Value idx = op.getIdx(), gateUp = op.getWeights()[0];

@@ -125,17 +125,19 @@ static LogicalResult pack(ExpertFfnOp op, PackedParameters &parameters) {
   FailureOr<SmallVector<LoadParameterOp>> loads = getLoads(op, op.getWeights());
   if (failed(loads))
     return failure();
-  LoadParameterOp gate = (*loads)[0], up = (*loads)[1], down = (*loads)[2];
-  if (parameters.getType(gate) != parameters.getType(up) ||
-      !isEqualConstantIntOrValueArray(getAsOpFoldResult(gate.getIndices()),
-                                      getAsOpFoldResult(up.getIndices())))
+  // Gate and up, or up alone.
+  ArrayRef<LoadParameterOp> in = ArrayRef(*loads).drop_back();
+  LoadParameterOp first = in.front(), last = in.back(), down = loads->back();
+  if (parameters.getType(first) != parameters.getType(last) ||
+      !isEqualConstantIntOrValueArray(getAsOpFoldResult(first.getIndices()),
+                                      getAsOpFoldResult(last.getIndices())))
     return op.emitRemark(
         "weights stay unpacked: gate and up differ in type or indices");
-  auto gateType = cast<RankedTensorType>(gate.getType());
-  Value gateUp = parameters.load({gate, up}, op);
-  op.getWeightsMutable().assign({gateUp, parameters.load(down, op)});
-  op.setPacked(getOwnFormat(gateType.getElementType()));
-  op.setInner(gateType.getShape().end()[-2]);
+  auto type = cast<RankedTensorType>(first.getType());
+  op.getWeightsMutable().assign(
+      {parameters.load(in, op), parameters.load(down, op)});
+  op.setPacked(getOwnFormat(type.getElementType()));
+  op.setInner(type.getShape().end()[-2]);
   eraseDead(*loads);
   return success();
 }
