@@ -299,24 +299,16 @@ void CacheUpdateOp::getEffects(
 //===----------------------------------------------------------------------===//
 
 LogicalResult PanelMatmulOp::verify() {
-  MemRefType rows = getRows().getType();
-  if (!rows.hasStaticShape()) // panel_matmul_c1
-    return emitOpError("expected rows of static shape, got ") << rows;
-  int64_t in = rows.getDimSize(0), tile = rows.getDimSize(1);
-  MemRefType panels = getPanels().getType();
-  int64_t count = panels.getDimSize(0);
-  auto matrix = RankedTensorType::get({count * kPanelColumns, in},
-                                      panels.getElementType());
-  RankedTensorType expected = getPackedType(
-      getOwnFormat(panels.getElementType()), matrix, /*numSources=*/1);
-  if (panels.getShape() != expected.getShape()) // panel_matmul_c2
-    return emitOpError("expected panels of shape ")
-           << str(expected.getShape()) << ", got " << str(panels.getShape());
-  ArrayRef<int64_t> result = getResult().getType().getShape();
-  if (result[0] != count || result[1] != tile ||
-      result[2] * result[3] != kPanelColumns) // panel_matmul_c3
-    return emitOpError("expected a result of [")
-           << count << "," << tile << "] registers for " << kPanelColumns
-           << " columns, got " << str(result);
+  auto matrix =
+      RankedTensorType::get({kPanelColumns, 1}, Float32Type::get(getContext()));
+  Type element =
+      getPackedType(getFormat(), matrix, /*numSources=*/1).getElementType();
+  if (getWeights().getType().getElementType() != element) // panel_matmul_c1
+    return emitOpError("expected weights of ")
+           << element << ", got " << getWeights().getType();
+  if (!isComputable(getFormat(), getCompute())) // panel_matmul_c2
+    return emitOpError("expected a compute that goes with ")
+           << stringifyPackFormat(getFormat()) << ", got "
+           << stringifyCompute(getCompute());
   return success();
 }

@@ -119,10 +119,18 @@ func.func @cache_update(%k: tensor<?x4x40xf32>, %cu: tensor<?xi32>, %past: tenso
   return
 }
 
+// CHECK-LABEL: func.func @num_threads(
+// CHECK: moe.num_threads
+func.func @num_threads() {
+  %n = moe.num_threads
+  return
+}
+
 // CHECK-LABEL: func.func @panel_matmul(
 // CHECK: moe.panel_matmul
-func.func @panel_matmul(%rows: memref<160x12xf32>, %panels: memref<1x160x32xf32>) {
-  %acc = moe.panel_matmul %rows, %panels : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
+func.func @panel_matmul(%rows: memref<?xf32>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
+  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
   return
 }
 

@@ -220,25 +220,19 @@ func.func @expert_ffn_c7_extents(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %
 
 // -----
 
-func.func @panel_matmul_c1(%rows: memref<?x4xf32>, %panels: memref<1x160x32xf32>) {
-  // expected-error @below {{'moe.panel_matmul' op expected rows of static shape, got 'memref<?x4xf32>'}}
-  %acc = moe.panel_matmul %rows, %panels : memref<?x4xf32>, memref<1x160x32xf32> -> vector<1x4x2x16xf32>
+func.func @panel_matmul_c1(%rows: memref<?xf32>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) {
+  // expected-error @below {{'moe.panel_matmul' op expected weights of 'bf16', got 'memref<?xf32>'}}
+  moe.panel_matmul bf16 rows(%rows[%i] count %i : memref<?xf32>) depth 160 panel(%w[%i] : memref<?xf32>)
+    into(%sums[%i] : memref<?xf32>) ahead(%i burst %i)
   return
 }
 
 // -----
 
-func.func @panel_matmul_c2(%rows: memref<160x4xf32>, %panels: memref<1x96x32xf32>) {
-  // expected-error @below {{'moe.panel_matmul' op expected panels of shape [1,160,32], got [1,96,32]}}
-  %acc = moe.panel_matmul %rows, %panels : memref<160x4xf32>, memref<1x96x32xf32> -> vector<1x4x2x16xf32>
-  return
-}
-
-// -----
-
-func.func @panel_matmul_c3(%rows: memref<160x4xf32>, %panels: memref<1x160x32xf32>) {
-  // expected-error @below {{'moe.panel_matmul' op expected a result of [1,4] registers for 32 columns, got [1,4,1,16]}}
-  %acc = moe.panel_matmul %rows, %panels : memref<160x4xf32>, memref<1x160x32xf32> -> vector<1x4x1x16xf32>
+func.func @panel_matmul_c2(%rows: memref<?xf32>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) {
+  // expected-error @below {{'moe.panel_matmul' op expected a compute that goes with f32, got int8}}
+  moe.panel_matmul f32 compute int8 rows(%rows[%i] count %i : memref<?xf32>) depth 160 panel(%w[%i] : memref<?xf32>)
+    into(%sums[%i] : memref<?xf32>) ahead(%i burst %i)
   return
 }
 

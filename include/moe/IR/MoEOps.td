@@ -279,37 +279,53 @@ def MoE_CacheUpdateOp : MoE_Op<"cache_update", [
 // In the form *loops*
 //===----------------------------------------------------------------------===//
 
-def MoE_PanelMatmulOp : MoE_Op<"panel_matmul", [AttrSizedOperandSegments]> {
-  let summary = "multiplies a tile of rows by panels of a packed weight, in registers";
+def MoE_NumThreadsOp : MoE_Op<"num_threads", [Pure]> {
+  let summary = "the number of threads of the call";
   let description = [{
-    `rows [K,m]` holds `m` rows side by side, so that one step over `k` reads `m` neighbours. `panels` are `P` panels of
-    32 columns as `moe.parameter ... pack of` makes them. The result stays in registers of `W` lanes,
-    `vector<P x m x 32/W x W>`: element `[p,i,c,l]` is `sum_k rows[k,i] * w[p,k,W*c+l]`.
+    Lifespan: created where work is divided; lowered by `--moe-lower-call`.
 
-    Each element has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending. So its
-    bits do not depend on `m`, `P` and `W`.
+    ```mlir
+    %n = moe.num_threads
+    ```
+  }];
+  let results = (outs Index:$result);
+  let assemblyFormat = "attr-dict";
+  let builders = [OpBuilder<(ins), [{ build($_builder, $_state, $_builder.getIndexType()); }]>];
+}
 
-    With `ahead`, each step also prefetches two cache lines from element `from + k * stride` of that buffer on: weights
-    that are needed next arrive while these are in use.
+def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
+  let summary = "multiplies packed rows by one panel of a packed weight";
+  let description = [{
+    `sums[s + 32i + c] = sum_k row[i,k] * w[k,c]` for `count` rows, `k` from 0 to `depth`, and the 32 columns `c` of the
+    panel that begins at element `at` of the weights. Rows are packed for this kernel, from element `first` on, in tiles
+    (lib/CPU/RowLayout.h), and rounded as `compute` says. The weights are packed as `format` says.
 
-    - `panel_matmul_c1`: rows are `[K,m]`, static.
-    - `panel_matmul_c2`: panels are `[P]` packed panels for `K` rows: f32 `[P,K,32]`, bf16 `[P,ceil(K/32),2,16,16,2]`.
-    - `panel_matmul_c3`: the result is `[P,m,32/W,W]`.
+    Each sum has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending; with
+    `compute int8`, exact sums of integers within a group that shares scales. So its bits do not depend on the number of
+    rows.
+
+    Meanwhile what is needed next is prefetched, as many bytes as the panel has: from the stream that begins at element
+    `from` of the weights, which was prefetched up to `burst` (lib/CPU/TileKernels.h).
+
+    - `panel_matmul_c1`: weights have the elements of the format.
+    - `panel_matmul_c2`: `compute` and the format go together as in `moe.grouped_matmul`.
 
     Lifespan: created where `--moe-cpu-lower-expert-ffn` and `--moe-cpu-lower-grouped-matmul` lower products; lowered by
     `--moe-cpu-lower-panels`.
 
     ```mlir
-    %acc = moe.panel_matmul %rows, %panels : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
+    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+      into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
     ```
   }];
-  let arguments = (ins Arg<MemRefRankOf<[F32], [2]>, "", [MemRead]>:$rows,
-                   Arg<MemRefRankOf<[F32, BF16], [3, 6]>, "", [MemRead]>:$panels,
-                   Optional<MemRefRankOf<[F32, BF16], [1]>>:$ahead, Optional<Index>:$from, Optional<Index>:$stride);
-  let results = (outs VectorOfRankAndType<[4], [F32]>:$result);
+  let arguments = (ins MoE_PackFormat:$format, DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute,
+                   Arg<MemRefRankOf<[F32, BF16, I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
+                   I64Attr:$depth, Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
+                   Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin, Index:$from, Index:$burst);
   let assemblyFormat = [{
-    $rows `,` $panels (`ahead` $ahead^ `[` $from `by` $stride `]` `:` type($ahead))? attr-dict
-    `:` type($rows) `,` type($panels) `->` type($result)
+    $format (`compute` $compute^)? `rows` `(` $rows `[` $first `]` `count` $count `:` type($rows) `)` `depth` $depth
+    `panel` `(` $weights `[` $at `]` `:` type($weights) `)` `into` `(` $sums `[` $begin `]` `:` type($sums) `)`
+    `ahead` `(` $from `burst` $burst `)` attr-dict
   }];
   let hasVerifier = 1;
 }
