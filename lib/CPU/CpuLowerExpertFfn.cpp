@@ -175,6 +175,10 @@ static LogicalResult lower(ExpertFfnOp op) {
     return failure();
   if (failed(expectKernel(op, *level, op.getCompute())))
     return failure();
+  GluClauses clauses = op.getClauses();
+  if (clauses.kind != GluKind::SwiGLU || clauses.alpha || clauses.offset ||
+      clauses.limit || !op.getBiases().empty())
+    return op.emitOpError("expected plain swiglu without biases");
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   Value idx = op.getIdx(), gateUp = op.getWeights()[0];

@@ -170,17 +170,19 @@ static LogicalResult pack(ExpertFfnOp op, std::optional<PackFormat> asked,
   FailureOr<SmallVector<LoadParameterOp>> loads = getLoads(op, op.getWeights());
   if (failed(loads))
     return failure();
-  LoadParameterOp gate = (*loads)[0], up = (*loads)[1], down = (*loads)[2];
-  if (parameters.getType(gate) != parameters.getType(up) ||
-      !isEqualConstantIntOrValueArray(getAsOpFoldResult(gate.getIndices()),
-                                      getAsOpFoldResult(up.getIndices())))
+  // Gate and up, or up alone.
+  ArrayRef<LoadParameterOp> in = ArrayRef(*loads).drop_back();
+  LoadParameterOp first = in.front(), last = in.back(), down = loads->back();
+  if (parameters.getType(first) != parameters.getType(last) ||
+      !isEqualConstantIntOrValueArray(getAsOpFoldResult(first.getIndices()),
+                                      getAsOpFoldResult(last.getIndices())))
     return op.emitRemark(
         "weights stay unpacked: gate and up differ in type or indices");
-  PackFormat format = chooseFormat(gate, op.getResult(), asked);
-  Value gateUp = parameters.load({gate, up}, format, op);
-  op.getWeightsMutable().assign({gateUp, parameters.load(down, format, op)});
+  PackFormat format = chooseFormat(first, op.getResult(), asked);
+  op.getWeightsMutable().assign({parameters.load(in, format, op),
+                                 parameters.load(down, format, op)});
   op.setPacked(format);
-  op.setInner(cast<RankedTensorType>(gate.getType()).getDimSize(1));
+  op.setInner(cast<RankedTensorType>(first.getType()).getShape().end()[-2]);
   eraseDead(*loads);
   return success();
 }

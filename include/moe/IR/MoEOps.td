@@ -125,45 +125,55 @@ def MoE_RouteOp : MoE_DestinationOp<"route"> {
   }];
 }
 
-def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn"> {
+def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn", [AttrSizedOperandSegments]> {
   let summary = "sends each token through its experts and adds the weighted results: assign to combine";
   let description = [{
-    The composition of `moe.assign`, `moe.dispatch`, two grouped matmuls (gate and up), `moe.glu`, a third (down) and
-    `moe.combine`: `y[t] = sum_j w[t,j] * down[e] (silu(gate[e] x[t]) * (up[e] x[t]))` with `e = idx[t,j]`, added in
-    slot order, skipping `-1`.
+    The composition of `moe.assign`, `moe.dispatch`, two grouped matmuls (gate and up), `moe.glu` with its clauses, a third
+    (down) and `moe.combine`: `y[t] = sum_j w[t,j] * down[e] glu(gate[e] x[t], up[e] x[t])` with `e = idx[t,j]`, added in
+    slot order, skipping `-1`. With an activation that has no gate, `down[e] glu(up[e] x[t])`. `biases` of experts are
+    added to each product, as `moe.group_add` does.
 
-    Weights are gate `[E,I,H]`, up `[E,I,H]` and down `[E,H,I]`; with `packed`, gate and up are one operand,
-    interleaved, both are laid out as `moe.parameter ... pack` makes them in this format, and `inner` is `I`. `compute`
-    is that of the products, as in `moe.grouped_matmul`, so that the rows between them are rounded, too.
+    Weights are gate `[E,I,H]`, up `[E,I,H]` and down `[E,H,I]`, biases `[E,I]`, `[E,I]` and `[E,H]`; without a gate, all
+    but the first. With `packed`, gate and up are one operand, interleaved, weights are laid out as
+    `moe.parameter ... pack` makes them in this format, and `inner` is `I`. `compute` is that of the products, as in
+    `moe.grouped_matmul`, so that the rows between them are rounded, too.
 
-    - `expert_ffn_c1`: three weights, or two with `packed`, static.
+    - `expert_ffn_c1`: three weights, or two with `packed` or without a gate, static.
     - `expert_ffn_c2`: extents of the weights agree with one another and with the rows; packed weights have the types of
       the packed layout, others are floats.
     - `expert_ffn_c3`: rows, indices, weights of slots and `outs` have the same number of tokens; indices and weights
       the same shape.
     - `expert_ffn_c4`: `inner` is given with `packed` only, and is at least 1.
     - `expert_ffn_c5`: `compute` and `packed` go together as in `moe.grouped_matmul`.
+    - `expert_ffn_c6`: the activation is as `glu_c1` to `glu_c3` say.
+    - `expert_ffn_c7`: no biases, or one for each product, static.
 
     Lifespan: created by `--moe-fuse-expert-ffn`; lowered in the form *buffers*.
 
     ```mlir
-    %y = moe.expert_ffn swiglu ins(%x, %idx, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>)
+    %y = moe.expert_ffn swiglu alpha 1.702 offset 1.0 limit 7.0
+           ins(%x, %idx, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>)
            weights(%gate, %up, %down : tensor<16x96x160xf32>, tensor<16x96x160xf32>, tensor<16x160x96xf32>)
+           biases(%b, %c, %d : tensor<16x96xf32>, tensor<16x96xf32>, tensor<16x160xf32>)
            outs(%init : tensor<?x160xf32>) -> tensor<?x160xf32>
     ```
   }];
-  let arguments = (ins MoE_GluKind:$kind, MoE_ShapedOf<[F32], [2]>:$x,
+  let arguments = (ins MoE_GluKind:$kind, OptionalAttr<F32Attr>:$alpha, OptionalAttr<F32Attr>:$beta,
+                   OptionalAttr<F32Attr>:$offset, OptionalAttr<F32Attr>:$limit, UnitAttr:$post,
+                   MoE_ShapedOf<[F32], [2]>:$x,
                    MoE_ShapedOf<[I32], [2]>:$idx,
                    MoE_ShapedOf<[F32], [2]>:$slotWeights,
                    Variadic<MoE_ShapedOf<[F32, BF16, F16, I8], [3, 4, 7]>>:$weights,
+                   Variadic<MoE_ShapedOf<[F32, BF16], [2]>>:$biases,
                    MoE_ShapedOf<[F32], [2]>:$init,
                    OptionalAttr<MoE_PackFormat>:$packed, OptionalAttr<I64Attr>:$inner,
                    DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute);
   let results = (outs Optional<MoE_Rows2>:$result);
   let assemblyFormat = [{
-    $kind (`packed` $packed^ `inner` $inner)? (`compute` $compute^)?
+    $kind (`alpha` $alpha^)? (`beta` $beta^)? (`offset` $offset^)? (`limit` $limit^)? (`post` $post^)?
+    (`packed` $packed^ `inner` $inner)? (`compute` $compute^)?
     `ins` `(` $x `,` $idx `,` $slotWeights `:` type($x) `,` type($idx) `,` type($slotWeights) `)`
-    `weights` `(` $weights `:` type($weights) `)`
+    `weights` `(` $weights `:` type($weights) `)` (`biases` `(` $biases^ `:` type($biases) `)`)?
     `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
   }];
   let hasVerifier = 1;
@@ -171,6 +181,9 @@ def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn"> {
     MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
     /// The number of experts, E.
     int64_t getNumExperts();
+    GluClauses getClauses() {
+      return {getKind(), getAlphaAttr(), getBetaAttr(), getOffsetAttr(), getLimitAttr(), getPost()};
+    }
   }];
 }
 
