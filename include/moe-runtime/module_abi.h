@@ -19,10 +19,24 @@ extern "C" {
 #endif
 
 /* Grows whenever a structure below changes. */
-#define MOE_MODULE_ABI 1
+#define MOE_MODULE_ABI 2
 
 /* Alignment in bytes of every parameter and of the workspace. */
 #define MOE_ALIGNMENT 64
+
+/* One stage of a call, from `begin` to `end` on the CPU's counter (rdtsc). */
+typedef struct moe_event {
+  int64_t stage;     /* index into the manifest's "stages" */
+  int64_t iteration; /* of the loop around the stage, as over layers, or -1 */
+  uint64_t begin, end;
+} moe_event;
+
+/* Where a call records its stages: number i is events[i & mask]. */
+typedef struct moe_trace {
+  uint64_t count; /* of the events recorded so far */
+  uint64_t mask;  /* events for which there is room, a power of two, less 1 */
+  moe_event *events;
+} moe_trace;
 
 /* What one call needs besides its arguments. */
 typedef struct moe_invocation {
@@ -32,6 +46,8 @@ typedef struct moe_invocation {
   void *workspace;
   /* Number of threads to run on, at least 1. */
   int64_t threads;
+  /* Written by entries compiled with stages; NULL records nothing. */
+  moe_trace *trace;
 } moe_invocation;
 
 /* One function, compiled for one ISA level.

@@ -152,6 +152,7 @@ mlir::moe::makeManifest(const ModuleInterface &interface,
       for (ParameterOp parameter : interface.parameters)
         writeParameter(json, parameter);
     });
+    json.attribute("stages", json::Array(interface.stages));
   });
   os << '\n';
   return text;

@@ -35,6 +35,15 @@ static LogicalResult readArray(Attribute attr, SmallVector<T> &result,
   return success();
 }
 
+static LogicalResult readStrings(Attribute attr,
+                                 SmallVector<StringRef> &result) {
+  return readArray<StringAttr>(attr, result,
+                               [](StringAttr string, StringRef &text) {
+                                 text = string.getValue();
+                                 return success();
+                               });
+}
+
 static LogicalResult readArgument(DictionaryAttr dict, Argument &argument) {
   argument.shape = dict.getAs<ArrayAttr>("shape");
   return success(
@@ -55,11 +64,7 @@ static LogicalResult readFunction(DictionaryAttr dict, Function &function) {
 static LogicalResult readLevel(DictionaryAttr dict, Level &level) {
   if (failed(readString(dict, "isa", level.isa)))
     return failure();
-  return readArray<StringAttr>(dict.get("features"), level.features,
-                               [](StringAttr feature, StringRef &result) {
-                                 result = feature.getValue();
-                                 return success();
-                               });
+  return readStrings(dict.get("features"), level.features);
 }
 
 FailureOr<ModuleInterface> ModuleInterface::get(ModuleOp module) {
@@ -74,6 +79,9 @@ FailureOr<ModuleInterface> ModuleInterface::get(ModuleOp module) {
   if (failed(readArray<DictionaryAttr>(module->getAttr(kLevelsAttr),
                                        interface.levels, readLevel)))
     return expected(kLevelsAttr, "ISA levels with their features");
+  Attribute stages = module->getAttr(kStagesAttr);
+  if (stages && failed(readStrings(stages, interface.stages)))
+    return expected(kStagesAttr, "names of stages");
   FailureOr<SmallVector<ParameterOp>> parameters = getParameterTable(module);
   if (failed(parameters))
     return failure();

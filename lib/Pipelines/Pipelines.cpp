@@ -27,11 +27,12 @@ static std::unique_ptr<Pass> verify(Form form) {
 }
 
 /// Form *graph* to *fused*.
-static void addFusion(OpPassManager &pm) {
+static void addFusion(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createFuseRoutePass());
   pm.addPass(createFuseExpertFfnPass());
   pm.addPass(createLinalgElementwiseOpFusionPass());
   pm.addPass(createCpuPackWeightsPass());
+  pm.addPass(createCpuSetComputePass({options.compute}));
   pm.addPass(verify(Form::Fused));
 }
 
@@ -73,13 +74,15 @@ static void addLoops(OpPassManager &pm, const CompileOptions &options) {
 }
 
 /// Form *loops* to *target*.
-static void addLLVM(OpPassManager &pm) {
+static void addLLVM(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createLoopInvariantCodeMotionPass());
   pm.addPass(createLowerCallPass());
   // Sizes of buffers must lead to the entry's arguments, not to other buffers.
   pm.addPass(memref::createResolveShapedTypeResultDimsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createLowerWorkspacePass());
+  if (options.trace)
+    pm.addPass(createLowerTracePass());
   pm.addPass(createCpuLowerParallelPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
@@ -102,7 +105,9 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
                                      const CompileOptions &options) {
   pm.addPass(verify(Form::Graph));
   if (options.fuse)
-    addFusion(pm);
+    addFusion(pm, options);
+  if (options.trace)
+    pm.addNestedPass<func::FuncOp>(createLowerNamesPass());
   // Every layer function has one call: inlining makes one function of an entry
   // and does not make the module longer.
   pm.addPass(createInlinerPass());
@@ -112,7 +117,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(verify(Form::Buffers));
   addLoops(pm, options);
   pm.addPass(verify(Form::Loops));
-  addLLVM(pm);
+  addLLVM(pm, options);
   pm.addPass(verify(Form::Target));
 }
 

@@ -88,7 +88,7 @@ moe_status moe_model_open(const char *path, const moe_open_options *options,
       return error;
     if (auto error = checkNotNull("model", model))
       return error;
-    auto opened = Model::open(path, options ? options->isa : nullptr);
+    auto opened = Model::open(path, options ? *options : moe_open_options{});
     if (!opened)
       return opened.error();
     *model = reinterpret_cast<moe_model *>(opened->release());
@@ -154,6 +154,29 @@ int64_t moe_state_bytes(const moe_state *state) {
 }
 
 void moe_state_destroy(moe_state *state) { delete unwrap(state); }
+
+moe_status moe_trace_start(moe_state *state, int64_t events) {
+  return guarded([&]() -> std::optional<Error> {
+    if (auto error = checkNotNull("state", state))
+      return error;
+    return unwrap(state)->startTrace(events);
+  });
+}
+
+moe_status moe_trace_write(const moe_state *state, const char *path) {
+  return guarded([&]() -> std::optional<Error> {
+    if (auto error = checkNotNull("state", state))
+      return error;
+    if (auto error = checkNotNull("path", path))
+      return error;
+    const State &traced = *unwrap(state);
+    if (!traced.trace())
+      return invalidArgument("trace: expected moe_trace_start to be called "
+                             "first");
+    return traced.trace()->write(path, traced.model().info().isa,
+                                 traced.limits().threads);
+  });
+}
 
 moe_status moe_output_shape(const moe_state *state,
                             const moe_function *function,

@@ -177,9 +177,15 @@ std::optional<Error> moe::runtime::call(State &state, size_t index,
     if (auto error = checkEncode(state, inputs.data))
       return error;
 
-  moe_invocation invocation{model.parameterAddresses(), state.workspace(),
-                            state.limits().threads};
-  model.entry(index).invoke(&invocation, frame.descriptors());
+  auto invoke = [&](moe_trace *trace) {
+    moe_invocation invocation{model.parameterAddresses(), state.workspace(),
+                              state.limits().threads, trace};
+    model.entry(index).invoke(&invocation, frame.descriptors());
+  };
+  if (Trace *trace = state.trace())
+    trace->recordCall(index, invoke);
+  else
+    invoke(nullptr);
   return std::nullopt;
 }
 

@@ -7,7 +7,12 @@
 #include "Runtime/CpuFeatures.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cpuid.h>
+#include <cstring>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 using namespace moe::runtime;
 
@@ -21,9 +26,11 @@ struct Feature {
 };
 } // namespace
 
-// Bits of XCR0: SSE and AVX halves of ymm; opmask and both parts of zmm.
+// Bits of XCR0: SSE and AVX halves of ymm; opmask and both parts of zmm;
+// configuration and data of tiles.
 static constexpr uint64_t kYmm = 0x06;
 static constexpr uint64_t kZmm = kYmm | 0xe0;
+static constexpr uint64_t kTile = 0x60000;
 
 // Intel SDM volume 2, CPUID; AMD64 APM volume 3, appendix E.
 static constexpr Feature kFeatures[] = {
@@ -52,7 +59,10 @@ static constexpr Feature kFeatures[] = {
     {"avx512vnni", &CpuId::leaf7Ecx, 11, kZmm},
     {"avx512bitalg", &CpuId::leaf7Ecx, 12, kZmm},
     {"avx512vpopcntdq", &CpuId::leaf7Ecx, 14, kZmm},
+    {"amx-bf16", &CpuId::leaf7Edx, 22, kTile},
     {"avx512fp16", &CpuId::leaf7Edx, 23, kZmm},
+    {"amx-tile", &CpuId::leaf7Edx, 24, kTile},
+    {"amx-int8", &CpuId::leaf7Edx, 25, kTile},
     {"avxvnni", &CpuId::leaf7_1Eax, 4, kYmm},
     {"avx512bf16", &CpuId::leaf7_1Eax, 5, kZmm},
     {"sahf", &CpuId::extended1Ecx, 0, 0},
@@ -89,17 +99,48 @@ static bool hasFeature(std::string_view name, const CpuId &cpu) {
   return false;
 }
 
-std::string moe::runtime::missingFeatures(std::string_view features,
-                                          const CpuId &cpu) {
-  std::string missing;
+/// Calls `visit(name)` for each of `features`, which commas separate.
+template <typename Visit>
+static void forEachName(std::string_view features, Visit visit) {
   while (!features.empty()) {
     std::string_view name = features.substr(0, features.find(','));
     features.remove_prefix(std::min(name.size() + 1, features.size()));
-    if (name.empty() || hasFeature(name, cpu))
-      continue;
+    if (!name.empty())
+      visit(name);
+  }
+}
+
+std::string moe::runtime::missingFeatures(std::string_view features,
+                                          const CpuId &cpu) {
+  std::string missing;
+  forEachName(features, [&](std::string_view name) {
+    if (hasFeature(name, cpu))
+      return;
     if (!missing.empty())
       missing += ',';
     missing += name;
-  }
+  });
   return missing;
+}
+
+std::string moe::runtime::requestFeatures(std::string_view features) {
+  bool needsTiles = false;
+  forEachName(features,
+              [&](std::string_view name) { needsTiles |= name == "amx-tile"; });
+  if (!needsTiles)
+    return "";
+  // Documentation/arch/x86/xstate.rst of Linux.
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  static const int error =
+      syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0 ? 0 : errno;
+  return error == 0 ? ""
+                    : std::string("AMX tiles, which the system refuses: ") +
+                          strerror(error);
+}
+
+int64_t moe::runtime::availableCpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0)
+    return 1;
+  return CPU_COUNT(&set);
 }

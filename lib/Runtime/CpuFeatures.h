@@ -32,6 +32,14 @@ struct CpuId {
 /// saves its registers; a name that is not known is lacking.
 std::string missingFeatures(std::string_view features, const CpuId &cpu);
 
+/// Asks the system for what of `features` it grants on request only: registers
+/// of AMX tiles, to the whole process and for good. Answers what it refuses
+/// and why, or "" if it does not.
+std::string requestFeatures(std::string_view features);
+
+/// The number of CPUs that this process may run on.
+int64_t availableCpus();
+
 } // namespace moe::runtime
 
 #endif // MOE_LIB_RUNTIME_CPUFEATURES_H

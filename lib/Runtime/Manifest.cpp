@@ -192,6 +192,8 @@ Expected<Manifest> moe::runtime::parseManifest(std::string_view text,
     manifest.functions.push_back(readFunction(function));
   for (const JsonValue &parameter : root["parameters"].elements())
     manifest.parameters.push_back(readParameter(parameter));
+  for (const JsonValue &stage : root["stages"].elements())
+    manifest.stages.push_back(stage.string());
   if (error)
     return *std::move(error);
 

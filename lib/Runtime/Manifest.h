@@ -76,6 +76,7 @@ struct Manifest {
   ModelRecord model;
   std::vector<Function> functions;
   std::vector<Parameter> parameters;
+  std::vector<std::string> stages; ///< names, by moe_event::stage
 };
 
 /// Parses a manifest and checks all that can be checked without the package's

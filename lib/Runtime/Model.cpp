@@ -14,7 +14,11 @@
 using namespace moe::runtime;
 
 Expected<std::unique_ptr<Model>> Model::open(const std::string &folder,
-                                             const char *isa) {
+                                             const moe_open_options &options) {
+  if (options.weights != MOE_WEIGHTS_COPY && options.weights != MOE_WEIGHTS_MAP)
+    return invalidArgument("weights: expected MOE_WEIGHTS_COPY or "
+                           "MOE_WEIGHTS_MAP, got ",
+                           int(options.weights));
   std::string path = folder + "/manifest.json";
   auto text = MappedFile::open(path);
   if (!text)
@@ -22,13 +26,13 @@ Expected<std::unique_ptr<Model>> Model::open(const std::string &folder,
   auto manifest = parseManifest(text->bytes(), path);
   if (!manifest)
     return manifest.error();
-  auto module = Module::load(folder, *manifest, isa);
+  auto module = Module::load(folder, *manifest, options.isa);
   if (!module)
     return module.error();
 
   std::unique_ptr<Model> model(
       new Model(std::move(*manifest), std::move(*module)));
-  if (auto error = model->bindParameters(folder))
+  if (auto error = model->bindParameters(folder, options.weights))
     return *std::move(error);
   if (auto error = model->findEntries(path))
     return *std::move(error);
@@ -44,7 +48,8 @@ static uint64_t paddedBytes(const Parameter &parameter) {
   return (bytes + MOE_ALIGNMENT - 1) / MOE_ALIGNMENT * MOE_ALIGNMENT;
 }
 
-std::optional<Error> Model::bindParameters(const std::string &folder) {
+std::optional<Error> Model::bindParameters(const std::string &folder,
+                                           moe_weights mode) {
   const std::optional<FileRecord> &record = contents.weights;
   if (!record) {
     if (contents.parameters.empty())
@@ -87,7 +92,17 @@ std::optional<Error> Model::bindParameters(const std::string &folder) {
   if (!tensors.empty())
     return invalidPackage(path, ": tensor '", tensors.begin()->first,
                           "': expected a parameter of the manifest");
-  weights = std::move(*archive);
+  if (mode == MOE_WEIGHTS_MAP) {
+    weights = std::move(*archive);
+    return std::nullopt;
+  }
+  auto copy = readFile(path, archive->size());
+  if (!copy)
+    return copy.error();
+  const char *file = archive->headerBytes().data();
+  for (const void *&address : addresses)
+    address = copy->data() + (static_cast<const char *>(address) - file);
+  weights = std::move(*copy);
   return std::nullopt;
 }
 

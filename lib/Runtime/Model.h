@@ -7,6 +7,7 @@
 #ifndef MOE_LIB_RUNTIME_MODEL_H
 #define MOE_LIB_RUNTIME_MODEL_H
 
+#include "Runtime/Memory.h"
 #include "Runtime/Module.h"
 #include "Runtime/SafeTensors.h"
 
@@ -16,7 +17,7 @@ namespace moe::runtime {
 class Model {
 public:
   static Expected<std::unique_ptr<Model>> open(const std::string &folder,
-                                               const char *isa);
+                                               const moe_open_options &options);
 
   const Manifest &manifest() const { return contents; }
   const moe_model_info &info() const { return infoView; }
@@ -48,13 +49,14 @@ private:
       : contents(std::move(contents)), module(std::move(module)) {}
 
   /// Finds each parameter in the archive of weights.
-  std::optional<Error> bindParameters(const std::string &path);
+  std::optional<Error> bindParameters(const std::string &folder,
+                                      moe_weights mode);
   std::optional<Error> findEntries(const std::string &where);
   void makeViews();
 
   Manifest contents;
   Module module;
-  std::optional<SafeTensors> weights;
+  std::variant<std::monostate, SafeTensors, Memory> weights;
   std::vector<const void *> addresses;
   std::optional<size_t> forwardIndex, encodeIndex;
 

@@ -34,18 +34,21 @@ static std::optional<Error> checkFile(const std::string &path,
 static Expected<const moe_level *>
 chooseLevel(const moe_module &info, const std::string &path, const char *isa) {
   CpuId cpu = CpuId::host();
-  std::string names, missing;
+  std::string names;
   for (int64_t i = info.num_levels; i-- > 0;) {
     const moe_level *level = &info.levels[i];
     names = names.empty() ? level->isa : level->isa + (", " + names);
     if (isa && strcmp(isa, level->isa) != 0)
       continue;
-    missing = missingFeatures(level->features, cpu);
-    if (missing.empty())
+    std::string missing = missingFeatures(level->features, cpu);
+    std::string reason = missing.empty()
+                             ? requestFeatures(level->features)
+                             : "features that this CPU lacks: " + missing;
+    if (reason.empty())
       return level;
     if (isa || i == 0)
       return makeError(MOE_UNSUPPORTED_CPU, path, ": level ", level->isa,
-                       " needs features that this CPU lacks: ", missing);
+                       " needs ", reason);
   }
   if (isa)
     return invalidArgument(path, ": expected one of the levels ", names,

@@ -6,21 +6,12 @@
 
 #include "Runtime/State.h"
 #include "Runtime/Call.h"
+#include "Runtime/CpuFeatures.h"
 #include "Runtime/DType.h"
 
 #include <map>
-#include <sched.h>
-#include <sys/mman.h>
 
 using namespace moe::runtime;
-
-/// The number of CPUs that this process may run on.
-static int64_t availableCpus() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0)
-    return 1;
-  return CPU_COUNT(&set);
-}
 
 static std::optional<Error> checkLimits(const StateLimits &limits,
                                         const Model &model) {
@@ -57,19 +48,19 @@ Expected<std::unique_ptr<State>> State::create(const Model &model,
     return *std::move(error);
   if (state->size == 0)
     return state;
-  // Fresh pages are zero, aligned, and taken when they are first written.
-  void *address = mmap(nullptr, state->size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (address == MAP_FAILED)
+  state->memory = Memory::allocate(state->size);
+  if (!state->memory)
     return makeError(MOE_OUT_OF_MEMORY, "state: expected ", state->size,
                      " bytes of memory");
-  state->base = static_cast<std::byte *>(address);
   return state;
 }
 
-State::~State() {
-  if (base)
-    munmap(base, size);
+std::optional<Error> State::startTrace(int64_t events) {
+  auto started = Trace::start(parent.manifest(), events);
+  if (!started)
+    return started.error();
+  traceOfCalls = std::move(*started);
+  return std::nullopt;
 }
 
 Expected<int64_t> State::append(int64_t bytes) {
@@ -129,8 +120,9 @@ std::optional<Error> State::layOutWorkspace() {
     for (const Argument &argument : function.arguments)
       if (auto error = frame.add(argument, bindings, nullptr))
         return error;
-    moe_invocation invocation{parent.parameterAddresses(), nullptr,
-                              bounds.threads};
+    moe_invocation invocation{parent.parameterAddresses(),
+                              /*workspace=*/nullptr, bounds.threads,
+                              /*trace=*/nullptr};
     most = std::max(
         most, parent.entry(i).workspace(&invocation, frame.descriptors()));
   }

@@ -7,7 +7,9 @@
 #ifndef MOE_LIB_RUNTIME_STATE_H
 #define MOE_LIB_RUNTIME_STATE_H
 
+#include "Runtime/Memory.h"
 #include "Runtime/Model.h"
+#include "Runtime/Trace.h"
 
 namespace moe::runtime {
 
@@ -24,17 +26,22 @@ class State {
 public:
   static Expected<std::unique_ptr<State>> create(const Model &model,
                                                  const StateLimits &limits);
-  ~State();
 
   const Model &model() const { return parent; }
   const StateLimits &limits() const { return bounds; }
   int64_t bytes() const { return size; }
-  void *workspace() const { return base + workspaceOffset; }
+  void *workspace() const { return at(workspaceOffset); }
 
   /// The buffer of a state argument.
   void *cache(size_t function, size_t argument) const {
-    return base + cacheOffsets[function][argument];
+    return at(cacheOffsets[function][argument]);
   }
+
+  /// Forgets what has been recorded and records what follows.
+  std::optional<Error> startTrace(int64_t events);
+
+  /// What calls record; null if they do not.
+  Trace *trace() const { return traceOfCalls.get(); }
 
   /// One flag per slot, for the checks of a call.
   std::vector<bool> &slotFlags() { return flags; }
@@ -49,6 +56,10 @@ private:
   /// Appends `bytes` aligned bytes to the layout and answers their offset.
   Expected<int64_t> append(int64_t bytes);
 
+  void *at(int64_t offset) const {
+    return memory ? memory->data() + offset : nullptr;
+  }
+
   const Model &parent;
   StateLimits bounds;
   std::vector<bool> flags;
@@ -56,7 +67,8 @@ private:
   std::vector<std::vector<int64_t>> cacheOffsets;
   int64_t workspaceOffset = 0;
   int64_t size = 0;
-  std::byte *base = nullptr;
+  std::optional<Memory> memory; ///< nothing if no byte is needed
+  std::unique_ptr<Trace> traceOfCalls;
 };
 
 } // namespace moe::runtime

@@ -19,7 +19,9 @@ from moec.generate import stream
 _HOST_DEVICES = (1, 3)
 
 
-def load(package: str | os.PathLike[str], threads: int | None = None, isa: str | None = None) -> Model:
+def load(
+    package: str | os.PathLike[str], threads: int | None = None, isa: str | None = None, weights: str = "copy"
+) -> Model:
     """Open a package.
 
     Parameters
@@ -29,13 +31,16 @@ def load(package: str | os.PathLike[str], threads: int | None = None, isa: str |
         Threads of each call; None is one for each CPU that the process may use.
     isa : str or None
         Level whose code runs, e.g. ``"v3"``; None is the best of those that this CPU has.
+    weights : str
+        ``"copy"`` reads them into huge pages of this process: the fastest. ``"map"`` maps their file: processes share
+        it, and it is open at once.
 
     Raises
     ------
     Error
         If the package is damaged, or this machine cannot run it.
     """
-    return Model(package, threads, isa)
+    return Model(package, threads, isa, weights)
 
 
 class Model:
@@ -59,12 +64,20 @@ class Model:
         Ids that end a text.
     """
 
-    def __init__(self, package: str | os.PathLike[str], threads: int | None = None, isa: str | None = None):
+    def __init__(
+        self,
+        package: str | os.PathLike[str],
+        threads: int | None = None,
+        isa: str | None = None,
+        weights: str = "copy",
+    ):
+        if weights not in runtime.WEIGHTS:
+            raise Error(f"weights: expected copy or map, got {weights}")
         self._library = runtime.library()
         self._threads = threads or 0
         self._handle = runtime.Handle(self._library.moe_model_close)
         model = self._handle.pointer
-        options = runtime.OpenOptions(isa.encode() if isa else None)
+        options = runtime.OpenOptions(isa.encode() if isa else None, runtime.WEIGHTS[weights])
         self._library.moe_model_open(os.fsencode(package), options, model)
         self._state: _State | None = None
         functions = (self._library.moe_function_at(model, i) for i in range(self._library.moe_num_functions(model)))

@@ -31,8 +31,12 @@ INPUT, STATE, OUTPUT = range(3)
 """Values of moe_kind."""
 
 
+WEIGHTS = {"copy": 0, "map": 1}
+"""Values of moe_weights."""
+
+
 class OpenOptions(ctypes.Structure):
-    _fields_ = [("isa", c_char_p)]
+    _fields_ = [("isa", c_char_p), ("weights", c_int)]
 
 
 class ModelInfo(ctypes.Structure):

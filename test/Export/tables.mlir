@@ -20,7 +20,7 @@ module attributes {
   // CHECK-DAG: [[V3_ENTRIES:@[^ ]+]] = private {{.*}} [{ ptr, ptr, ptr } { ptr [[F]], ptr @f.v3.entry, ptr @f.v3.workspace.entry }, { ptr, ptr, ptr } { ptr [[G]], ptr @g.v3.entry, ptr @g.v3.workspace.entry }]
   // CHECK-DAG: [[V4_ENTRIES:@[^ ]+]] = private {{.*}} [{ ptr, ptr, ptr } { ptr [[F]], ptr @f.v4.entry, ptr @f.v4.workspace.entry }, { ptr, ptr, ptr } { ptr [[G]], ptr @g.v4.entry, ptr @g.v4.workspace.entry }]
   // CHECK-DAG: [[LEVELS:@[^ ]+]] = private {{.*}} [{ ptr, ptr, i64, ptr } { ptr [[V3]], ptr [[V3_FEATURES]], i64 2, ptr [[V3_ENTRIES]] }, { ptr, ptr, i64, ptr } { ptr [[V4]], ptr [[V4_FEATURES]], i64 2, ptr [[V4_ENTRIES]] }]
-  // CHECK-DAG: @moe_module_info = {{.*}}constant { i64, ptr, ptr, i64, ptr } { i64 1, ptr [[COMPILER]], ptr [[BUILD_ID]], i64 2, ptr [[LEVELS]] }
+  // CHECK-DAG: @moe_module_info = {{.*}}constant { i64, ptr, ptr, i64, ptr } { i64 2, ptr [[COMPILER]], ptr [[BUILD_ID]], i64 2, ptr [[LEVELS]] }
 
   // A function keeps its level. Its entry takes an array of descriptors and
   // loads those that the function takes.

@@ -94,6 +94,7 @@ void moe::run::callFunction(const moe_model *model, const Options &options) {
     inputs.push_back(readNpy(file->second));
   }
   State state = makeState(model, function, inputArguments, inputs, options);
+  startTrace(state, options);
   std::vector<moe_tensor> inputTensors = tensorsOf(inputs);
 
   std::vector<Array> outputs;
@@ -127,4 +128,5 @@ void moe::run::callFunction(const moe_model *model, const Options &options) {
     }
     std::cerr << function.name << ": " << summarize(times) << "\n";
   }
+  writeTrace(state, options);
 }

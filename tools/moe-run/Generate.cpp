@@ -48,6 +48,7 @@ void moe::run::generate(const moe_model *model, const Options &options) {
   check(moe_state_create(model, /*slots=*/1, maxLen, /*max_tokens=*/promptSize,
                          options.threads, &created));
   State state(created);
+  startTrace(state, options);
 
   std::vector<float> logits(info->vocab);
   std::vector<double> times;
@@ -72,6 +73,7 @@ void moe::run::generate(const moe_model *model, const Options &options) {
     tokens = {next};
   }
   std::cout << "\n";
+  writeTrace(state, options);
 
   if (options.time) {
     std::cerr << "prompt: " << promptSize << " tokens in "

@@ -54,6 +54,14 @@ static void addFile(const char *option,
          "', got two");
 }
 
+static moe_weights parseWeights(const std::string &text) {
+  if (text == "copy")
+    return MOE_WEIGHTS_COPY;
+  if (text == "map")
+    return MOE_WEIGHTS_MAP;
+  fail("--weights: expected copy or map, got '", text, "'");
+}
+
 static constexpr Option kOptions[] = {
     {"--prompt-ids", "IDS", "generate after these token ids: 5,17,3",
      [](Options &options, const std::string &text) {
@@ -82,6 +90,12 @@ static constexpr Option kOptions[] = {
      }},
     {"--isa", "LEVEL", "run the code of one level: v3, v4 (default: the best)",
      [](Options &options, const std::string &text) { options.isa = text; }},
+    {"--weights", "MODE", "copy: in huge pages (the default); map: shared",
+     [](Options &options, const std::string &text) {
+       options.weights = parseWeights(text);
+     }},
+    {"--trace", "FILE", "write a trace of all stages, for ui.perfetto.dev",
+     [](Options &options, const std::string &text) { options.trace = text; }},
     {"--time", nullptr, "print times to the standard error",
      [](Options &options, const std::string &) { options.time = true; }},
     {"--help", nullptr, "print this text",
@@ -128,6 +142,8 @@ Options moe::run::parseOptions(const std::vector<std::string> &arguments) {
     fail("expected a function or --prompt-ids, got both");
   if (!options.function && !(options.inputs.empty() && options.outputs.empty()))
     fail("--input and --output: expected a function");
+  if (options.trace && !options.function && !options.promptIds)
+    fail("--trace: expected a function or --prompt-ids");
   return options;
 }
 

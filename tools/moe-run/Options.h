@@ -7,6 +7,8 @@
 #ifndef MOE_TOOLS_MOE_RUN_OPTIONS_H
 #define MOE_TOOLS_MOE_RUN_OPTIONS_H
 
+#include "moe-runtime/moe.h"
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -26,6 +28,8 @@ struct Options {
   std::optional<int64_t> maxLen;
   int64_t threads = 0;
   std::optional<std::string> isa;
+  std::optional<std::string> trace;
+  moe_weights weights = MOE_WEIGHTS_COPY;
   std::map<std::string, std::string> inputs;  ///< file of each named array
   std::map<std::string, std::string> outputs; ///< likewise
 };

@@ -28,6 +28,19 @@ inline void check(moe_status status) {
     fail(moe_error());
 }
 
+/// Starts the trace that the options ask for, if any.
+inline void startTrace(const State &state, const Options &options) {
+  constexpr int64_t kEvents = 1 << 20;
+  if (options.trace)
+    check(moe_trace_start(state.get(), kEvents));
+}
+
+/// Writes it.
+inline void writeTrace(const State &state, const Options &options) {
+  if (options.trace)
+    check(moe_trace_write(state.get(), options.trace->c_str()));
+}
+
 /// Prints the functions of the package, with the types of their arguments.
 void listFunctions(const moe_model *model);
 

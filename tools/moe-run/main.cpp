@@ -19,7 +19,8 @@ static void run(const Options &options) {
     std::cout << "moe-run " << moe_version() << "\n";
     return;
   }
-  moe_open_options openOptions{options.isa ? options.isa->c_str() : nullptr};
+  moe_open_options openOptions{options.isa ? options.isa->c_str() : nullptr,
+                               options.weights};
   moe_model *opened = nullptr;
   check(moe_model_open(options.package.c_str(), &openOptions, &opened));
   Model model(opened);

@@ -37,6 +37,7 @@ struct ModuleInterface {
   SmallVector<Function> functions;
   SmallVector<Level> levels;           ///< ascending
   SmallVector<ParameterOp> parameters; ///< in the order of the ABI
+  SmallVector<llvm::StringRef> stages; ///< that calls record
   DictionaryAttr model;                ///< null for a plain program
 
   /// Reads the attributes; emits an error when one is missing or malformed.

@@ -68,6 +68,17 @@ def LowerExpertsPass : Pass<"moe-lower-experts", "::mlir::func::FuncOp"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def LowerNamesPass : Pass<"moe-lower-names", "::mlir::func::FuncOp"> {
+  let summary = "Says in the location of each op what it computes";
+  let description = [{
+    The location of each op of `moe` and `linalg` becomes a `NameLoc` with the function's name, the op's and those of the
+    parameters among its operands, e.g. `"layer0: expert_ffn @layer0.up @layer0.down"`. Locations that have a name
+    keep it. Passes hand locations on, so the loops that an op becomes have its name.
+
+    Precondition: none; before inlining, functions tell layers apart. Contract: B.
+  }];
+}
+
 def LowerRoutingPass : Pass<"moe-lower-routing", "::mlir::func::FuncOp"> {
   let summary = "Writes `score`, `select` and `weigh` as loops and linalg on tensors";
   let description = [{
@@ -114,7 +125,7 @@ def LowerAttentionPass : Pass<"moe-lower-attention", "::mlir::func::FuncOp"> {
 def LowerCallPass : Pass<"moe-lower-call", "::mlir::ModuleOp"> {
   let summary = "Hands every entry the call it serves and reads parameters through it";
   let description = [{
-    Entries get a first argument `%call`, a pointer to the `moe_call` of `moe-runtime/module_abi.h`.
+    Entries get a first argument `%call`, a pointer to the `moe_invocation` of `moe-runtime/module_abi.h`.
     `moe.load_parameter` becomes a view of the call's table of parameters. The module attribute `moe.parameters` lists
     the table: every parameter that is loaded, in the order of the module.
 
@@ -134,6 +145,20 @@ def LowerCopiesPass : Pass<"moe-lower-copies", "::mlir::func::FuncOp"> {
     Contract: B.
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+}
+
+def LowerTracePass : Pass<"moe-lower-trace", "::mlir::ModuleOp"> {
+  let summary = "Makes entries record when each of their stages begins and ends";
+  let description = [{
+    A *stage* is an op with a region, or a copy, whose location has a name and that stands in no other stage. When it
+    has run, its name, the iteration of the loop around it, and the CPU's counter before and after it are added to the
+    `moe_trace` of the call, unless that is null. The module attribute `moe.stages` lists the names.
+
+    Precondition: `--moe-lower-call` and `--moe-lower-workspace` have run; parallel loops are not yet lowered. Contract: B.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numStages", "stages", "Number of names of stages">];
 }
 
 def LowerWorkspacePass : Pass<"moe-lower-workspace", "::mlir::ModuleOp"> {

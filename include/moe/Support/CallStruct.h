@@ -1,8 +1,8 @@
-//===- CallStruct.h - The moe_call of an entry, in IR -----------*- C++ -*-===//
+//===- CallStruct.h - The call that an entry serves, in IR ------*- C++ -*-===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// How passes read `struct moe_call` of moe-runtime/module_abi.h, whose address
+// How passes read `moe_invocation` of moe-runtime/module_abi.h, whose address
 // is the first argument of an entry after `--moe-lower-call`.
 //
 //===----------------------------------------------------------------------===//
@@ -16,8 +16,8 @@
 
 namespace mlir::moe {
 
-/// The members of `moe_call`, in order; each is 8 bytes wide.
-enum class CallField : int32_t { Parameters, Workspace, Threads };
+/// The members of `moe_invocation`, in order; each is 8 bytes wide.
+enum class CallField : int32_t { Parameters, Workspace, Threads, Trace };
 
 /// Reads a member of the call: a pointer, or an i64 for `Threads`.
 Value loadCallField(ImplicitLocOpBuilder &b, Value call, CallField field);

@@ -28,6 +28,7 @@ static constexpr llvm::StringLiteral kAdd = R"(module attributes {
     {name = "y", kind = "output", dtype = "f32", shape = [1]}]}],
   moe.levels = [{isa = "v1", features = []}],
   moe.parameters = [@w],
+  moe.stages = ["layer: add"],
   moe.model = {eos = [2, 3], bos, tied = true, eps = 0.5 : f64}
 } {
   moe.parameter @w : tensor<1xf32> from "w"
@@ -116,6 +117,7 @@ TEST_F(PackageTest, RuntimeOpensAndCallsIt) {
             MOE_OK)
       << moe_error();
   EXPECT_EQ(y, 42);
+  EXPECT_EQ(moe_trace_start(state, 1), MOE_OK) << moe_error();
   moe_state_destroy(state);
   moe_model_close(model);
 }

@@ -60,6 +60,7 @@ static void forward(const moe_invocation *call, void *const *descriptors) {
   int64_t sequences = ((const memref1 *)descriptors[2])->size;
 
   for (int64_t b = 0; b < sequences; ++b) {
+    uint64_t begin = __builtin_ia32_rdtsc();
     int32_t *cached = (int32_t *)cache->aligned + slot[b] * cache->strides[0];
     for (int32_t row = cu[b]; row < cu[b + 1]; ++row) {
       int64_t position = past[b] + row - cu[b];
@@ -71,6 +72,10 @@ static void forward(const moe_invocation *call, void *const *descriptors) {
         if (rows[r] == row)
           for (int32_t id = 0; id < VOCAB; ++id)
             ((float *)logits->aligned)[r * VOCAB + id] = id == sum % VOCAB;
+    }
+    if (call->trace) {
+      const moe_event event = {0, b, begin, __builtin_ia32_rdtsc()};
+      call->trace->events[call->trace->count++ & call->trace->mask] = event;
     }
   }
 }

@@ -17,7 +17,7 @@ static std::string refusal(const TestPackage &package,
                            const char *isa = nullptr) {
   TemporaryFolder folder;
   package.write(folder);
-  moe_open_options options{isa};
+  moe_open_options options{isa, MOE_WEIGHTS_MAP};
   moe_model *model = nullptr;
   if (moe_model_open(folder.path().c_str(), &options, &model) == MOE_OK) {
     moe_model_close(model);

@@ -67,9 +67,25 @@ TEST_F(MoeRun, Generates) {
   EXPECT_EQ(run("--prompt-ids 6 --max-new-tokens 12").output, "4 5 1 3\n");
   EXPECT_EQ(run("--prompt-ids=6,4 --max-new-tokens=1 --threads 1").output,
             "5\n");
+  EXPECT_EQ(run("--prompt-ids 6 --max-new-tokens 2 --weights map").output,
+            "4 5\n");
   Result timed = run("--prompt-ids 6 --max-new-tokens 3 --time");
   EXPECT_NE(timed.output.find("prompt: 1 tokens in "), std::string::npos);
   EXPECT_NE(timed.output.find("decode: median "), std::string::npos);
+}
+
+TEST_F(MoeRun, Traces) {
+  EXPECT_EQ(run("--prompt-ids 6 --max-new-tokens 2 --trace t.json").output,
+            "4 5\n");
+  auto trace = nlohmann::json::parse(readFile(folder.path("t.json")));
+  EXPECT_EQ(trace["traceEvents"].size(), 4u); // Two stages in two calls.
+
+  writeNpy(folder.path("x.npy"), Array::zeros(MOE_F32, {2, 4}));
+  EXPECT_EQ(run("block --input x=x.npy --trace t.json").output, "");
+  trace = nlohmann::json::parse(readFile(folder.path("t.json")));
+  EXPECT_EQ(trace["traceEvents"][0]["name"], "block");
+  expectFailure("--trace t.json",
+                "--trace: expected a function or --prompt-ids");
 }
 
 TEST_F(MoeRun, RefusesPrompts) {
@@ -143,6 +159,8 @@ TEST_F(MoeRun, RefusesCommandLines) {
                 "--threads: expected an integer of at least 1, got '0'");
   expectFailure("block more", "expected a package and at most one function, "
                               "got 3 names; see --help");
+  expectFailure("--weights huge",
+                "--weights: expected copy or map, got 'huge'");
   expectFailure("--isa v9", "./module.so: level v9 needs features that this "
                             "CPU lacks: warp-drive");
 }

@@ -33,7 +33,8 @@ TestPackage::TestPackage() {
       {"name": "block", "arguments": [
         {"name": "x", "kind": "input", "dtype": "f32", "shape": ["T", 4]},
         {"name": "y", "kind": "output", "dtype": "f32", "shape": ["T", 4]}]}],
-    "parameters": [{"name": "shift", "dtype": "f32", "shape": [7]}]})");
+    "parameters": [{"name": "shift", "dtype": "f32", "shape": [7]}],
+    "stages": ["prefix \"sums\""]})");
   module = readFile(MOE_FAKE_MODULE);
 
   // 28 bytes, padded to 64; the data starts at an aligned offset.
