@@ -113,9 +113,14 @@ func::FuncOp PanelFunctions::getTile(const Level &level,
                 pointer, i64,     i64, i64,     i64};
       },
       [&](KernelBuilder &b, ValueRange a) {
-        emitFmaTile(
-            b, level, layout.getFormat(), rows,
-            {a[0], a[1], a[2], a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}});
+        TileArguments arguments = {
+            a[0], a[1], a[2], a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}};
+        PackFormat format = layout.getFormat();
+        if (layout.isDot())
+          emitDotTile(b, level, format, rows, arguments);
+        else
+          emitFmaTile(b, level, hasFmaTiles(format) ? format : PackFormat::F32,
+                      rows, arguments);
       });
 }
 

@@ -8,10 +8,11 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Routed.h"
+
 #include "moe/CPU/Passes.h"
 #include "moe/IR/Packing.h"
 
-#include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
@@ -128,19 +129,6 @@ static void eraseDead(ArrayRef<LoadParameterOp> loads) {
   for (Operation *load : SetVector<Operation *>(loads.begin(), loads.end()))
     if (load->use_empty())
       load->erase();
-}
-
-/// Whether `value` becomes, with or without arithmetic, what experts are chosen
-/// by.
-static bool isRouted(Value value) {
-  auto isRouting = llvm::IsaPred<ScoreOp, SelectOp, RouteOp>;
-  ForwardSliceOptions options;
-  options.filter = [&](Operation *user) {
-    return !isa_and_nonnull<MoEDialect>(user->getDialect()) || isRouting(user);
-  };
-  SetVector<Operation *> users;
-  getForwardSlice(value, &users, options);
-  return llvm::any_of(users, isRouting);
 }
 
 /// The format that the weights of a product are packed in: the one that was

@@ -53,7 +53,8 @@ RowLayout::RowLayout(const Level &level, PackFormat format, Compute compute)
                          : maxFmaRows(level)) {}
 
 bool RowLayout::isAmx() const {
-  return level.hasTiles && (compute == Compute::BF16 || hasRowScales());
+  bool isBF16 = compute == Compute::BF16 && format == PackFormat::BF16;
+  return level.hasTiles && (isBF16 || hasRowScales());
 }
 
 RowLayout::Step RowLayout::getRowStep() const {
@@ -172,9 +173,10 @@ Value TilePacker::view(ImplicitLocOpBuilder &b, Type element) {
 Value TilePacker::read(ImplicitLocOpBuilder &b, Value position, Value i,
                        int64_t width) {
   auto type = VectorType::get({width}, b.getF32Type());
+  bool isWhole = padded == k && k % width == 0;
   return vector::TransferReadOp::create(b, type, from, ValueRange{position, i},
                                         constantF32(b, 0),
-                                        ArrayRef<bool>{k % width == 0});
+                                        ArrayRef<bool>{isWhole});
 }
 
 Value TilePacker::splat(ImplicitLocOpBuilder &b, Value scalar, int64_t width) {
@@ -182,20 +184,37 @@ Value TilePacker::splat(ImplicitLocOpBuilder &b, Value scalar, int64_t width) {
       b, VectorType::get({width}, scalar.getType()), scalar);
 }
 
+/// `values`, rounded to the nearest bf16, the even one of two. Not every level
+/// has an instruction for it.
+static Value roundToBF16(ImplicitLocOpBuilder &b, Value values) {
+  auto f32s = cast<VectorType>(values.getType());
+  auto i32s = VectorType::get(f32s.getShape(), b.getI32Type());
+  auto splat = [&](int32_t value) -> Value {
+    return arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, value));
+  };
+  Value bits = arith::BitcastOp::create(b, i32s, values);
+  Value isOdd = arith::AndIOp::create(
+      b, arith::ShRUIOp::create(b, bits, splat(16)), splat(1));
+  Value carried = arith::AddIOp::create(
+      b, arith::AddIOp::create(b, bits, splat(0x7fff)), isOdd);
+  Value rounded = arith::BitcastOp::create(
+      b, f32s, arith::AndIOp::create(b, carried, splat(0xffff0000)));
+  Value isNumber =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, values, values);
+  return arith::SelectOp::create(b, isNumber, rounded, values);
+}
+
 void TilePacker::packF32(ImplicitLocOpBuilder &b, Value position, Value row) {
   int64_t lanes = level.lanes;
   auto f32s = VectorType::get({lanes}, b.getF32Type());
-  auto bf16s = VectorType::get({lanes}, b.getBF16Type());
   auto maskType = VectorType::get({lanes}, b.getI1Type());
   Value apart = laneOffsets(b, lanes, rows);
   Value elements = view(b, b.getF32Type()), first = add(b, div(b, base, 4), row);
   forEach(b, constantIndex(b, 0), constantIndex(b, padded), lanes,
           [&](ImplicitLocOpBuilder &b, Value i) {
             Value values = read(b, position, i, lanes);
-            if (layout.getCompute() == Compute::BF16) {
-              Value rounded = arith::TruncFOp::create(b, bf16s, values);
-              values = arith::ExtFOp::create(b, f32s, rounded);
-            }
+            if (layout.getCompute() == Compute::BF16)
+              values = roundToBF16(b, values);
             Value mask = vector::CreateMaskOp::create(
                 b, maskType, sub(b, constantIndex(b, padded), i));
             vector::ScatterOp::create(b, Type(), elements,

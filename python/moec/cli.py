@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--format", help="of weights: f32, bf16, f16, int8, q8_0, q4_0, mxfp4; default: their own"
             )
+            command.add_argument("--compute", help="what products round their rows to: f32, the default, bf16 or int8")
 
     summary = "say what a package is"
     command = commands.add_parser("inspect", help=summary, description=summary)
@@ -64,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _compile(options: argparse.Namespace) -> None:
-    compile_checkpoint(options.checkpoint, options.output, options.block, options.shapes_only, options.format)
+    compile_checkpoint(
+        options.checkpoint, options.output, options.block, options.shapes_only, options.format, options.compute
+    )
 
 
 def _import(options: argparse.Namespace) -> None:

@@ -18,7 +18,9 @@ from moec.ops import Program
 _SOURCES = ("config.json", "generation_config.json")
 
 
-def compile(program: Program, package: str | os.PathLike[str], format: str | None = None) -> None:
+def compile(
+    program: Program, package: str | os.PathLike[str], format: str | None = None, compute: str | None = None
+) -> None:
     """Compile a program.
 
     Parameters
@@ -29,6 +31,9 @@ def compile(program: Program, package: str | os.PathLike[str], format: str | Non
     format : str or None
         How weights of products are stored: ``"f32"``, ``"bf16"``, ``"f16"``, ``"int8"``, ``"q8_0"``, ``"q4_0"`` or
         ``"mxfp4"``, as `moe.parameter` describes them. None keeps their own dtype, as routers always do.
+    compute : str or None
+        What products round their rows to, as `moe.grouped_matmul` describes it: ``"f32"``, the default; ``"bf16"`` for
+        weights in bf16 and mxfp4; ``"int8"`` for those in int8, q8_0, q4_0 and mxfp4. Other products keep f32.
 
     Raises
     ------
@@ -37,7 +42,7 @@ def compile(program: Program, package: str | os.PathLike[str], format: str | Non
     """
     with tempfile.TemporaryDirectory() as checkpoint:
         program.save_weights(checkpoint)
-        options = [f"--checkpoint={checkpoint}", "-o", package, *_format_option(format)]
+        options = [f"--checkpoint={checkpoint}", "-o", package, *_options(format, compute)]
         _run([find_tool("moe-compile"), "-", *options], str(program))
 
 
@@ -47,6 +52,7 @@ def compile_checkpoint(
     block: str | None = None,
     shapes_only: bool = False,
     format: str | None = None,
+    compute: str | None = None,
 ) -> None:
     """Compile a Hugging Face checkpoint.
 
@@ -60,8 +66,8 @@ def compile_checkpoint(
         Name of a module with experts, e.g. ``model.layers.0.mlp``, to compile that module alone.
     shapes_only : bool
         Compile from config.json alone, to a package without weights.
-    format : str or None
-        How weights of products are stored, as in `compile`.
+    format, compute : str or None
+        How weights of products are stored and what rows are rounded to, as in `compile`.
 
     Raises
     ------
@@ -72,15 +78,16 @@ def compile_checkpoint(
     text = import_checkpoint(checkpoint, block, shapes_only)
     sources = [file for name in _SOURCES if (file := checkpoint / name).exists()]
     options = [f"--source={file}" for file in sources] + ["--shapes-only"] * shapes_only
-    options += _format_option(format)
+    options += _options(format, compute)
     _run([find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package, *options], text)
     tokenizer = checkpoint / "tokenizer.json"
     if tokenizer.exists():
         shutil.copyfile(tokenizer, package / tokenizer.name)
 
 
-def _format_option(format: str | None) -> list[str]:
-    return [] if format is None else [f"--format={format}"]
+def _options(format: str | None, compute: str | None) -> list[str]:
+    options = {"format": format, "compute": compute}
+    return [f"--{name}={value}" for name, value in options.items() if value is not None]
 
 
 def _run(command: list[str | Path], text: str) -> None:

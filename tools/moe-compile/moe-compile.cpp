@@ -76,6 +76,12 @@ static cl::opt<std::string> levels(
              "of that name"),
     cl::cat(category));
 
+static cl::opt<std::string> compute(
+    "compute", cl::value_desc("type"),
+    cl::desc("what products round their rows to, f32, bf16 or int8: the "
+             "pipeline's option of that name"),
+    cl::cat(category));
+
 static cl::opt<std::string> format(
     "format", cl::value_desc("format"),
     cl::desc("format of packed weights, as q4_0: the pipeline's option of that "
@@ -116,6 +122,8 @@ static LogicalResult runPipeline(ModuleOp module) {
     text += " isa=" + levels;
   if (!format.empty())
     text += " format=" + format;
+  if (!compute.empty())
+    text += " compute=" + compute;
   auto options = CompileOptions::createFromString(text);
   if (!options)
     return fail("expected options of the pipeline moe-compile-cpu, got '" +
