@@ -26,13 +26,7 @@ static void cloneFor(const Level &level, func::FuncOp function) {
   OpBuilder b(function);
   auto clone = cast<func::FuncOp>(b.clone(*function));
   clone.setName((function.getName() + "." + level.isa).str());
-  SmallVector<std::string> features = llvm::map_to_vector(
-      level.features, [](StringRef name) { return ("+" + name).str(); });
-  SmallVector<StringRef> names(features.begin(), features.end());
-  clone->setAttr(kIsaAttr, b.getStringAttr(level.isa));
-  clone->setAttr("target_cpu", b.getStringAttr(level.cpu));
-  clone->setAttr("target_features",
-                 LLVM::TargetFeaturesAttr::get(b.getContext(), names));
+  setLevel(clone, level);
 }
 
 static DictionaryAttr describe(const Level &level, Builder &b) {
@@ -55,7 +49,7 @@ struct CpuCloneLevelsPass final
     for (StringRef isa : levels) {
       const Level *level = findLevel(isa);
       if (!level) {
-        module.emitError("expected an ISA level v3 or v4, got ") << isa;
+        module.emitError("expected an ISA level v3, v4 or amx, got ") << isa;
         return signalPassFailure();
       }
       chosen.push_back(level);

@@ -2,17 +2,16 @@
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// 1. Sort the slots by expert (a counting sort) and cut them into blocks.
-// 2. Pack the rows of their tokens.
-// 3. Multiply with gate and up, which share a panel; the activation is applied
-//    in registers and its result written as packed rows.
-// 4. Multiply with down; slot t*k+j has a row of its own.
-// 5. Add the rows of each token in slot order.
+// 1. Sort the slots by expert (a counting sort) and cut them into chunks.
+// 2. Multiply the rows of their tokens with gate and up, which share a panel,
+//    and apply the activation.
+// 3. Multiply with down; slot t*k+j has a row of its own.
+// 4. Add the rows of each token in slot order.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Loops.h"
-#include "RowBlocks.h"
+#include "Products.h"
 
 #include "moe/CPU/Passes.h"
 
@@ -94,31 +93,25 @@ static Value swiglu(ImplicitLocOpBuilder &b, Value gate, Value up) {
 }
 
 /// The activated products with gate and up, whose columns are the halves of
-/// each panel, as packed rows.
-static PackedRows multiplyGateUp(ImplicitLocOpBuilder &b, const Level &level,
-                                 const RowBlocks &blocks, PackedRows x,
-                                 Value gateUp) {
+/// each panel, to `hidden`, in the order of the experts.
+static void multiplyGateUp(ImplicitLocOpBuilder &b, const Level &level,
+                           const RowChunks &chunks, const Product &product,
+                           Value hidden) {
   int64_t half = kPanelColumns / 2;
-  int64_t panels = cast<MemRefType>(gateUp.getType()).getDimSize(1);
-  PackedRows hidden = blocks.allocatePacked(b, panels * half);
-  auto maskType = VectorType::get({level.lanes}, b.getI1Type());
-  blocks.multiply(
-      b, x, gateUp, [&](ImplicitLocOpBuilder &b, const RowOfPanel &row) {
-        ArrayRef<Value> gate = row.columns, up = gate;
-        gate = gate.take_front(gate.size() / 2);
-        up = up.drop_front(gate.size());
-        Value all = arith::ConstantOp::create(
-            b, DenseElementsAttr::get(maskType, true));
-        Value apart = laneOffsets(b, level.lanes, constantIndex(b, row.tile));
-        Value at = add(b, mul(b, row.tileBegin, hidden.length), row.rowInTile);
-        for (auto [i, g, u] : llvm::enumerate(gate, up)) {
-          Value column = add(b, mul(b, row.panel, half), i * level.lanes);
-          vector::ScatterOp::create(b, Type(), hidden.buffer,
-                                    add(b, at, mul(b, column, row.tile)), apart,
-                                    all, swiglu(b, g, u));
-        }
+  multiply(
+      b, level, chunks, product,
+      [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
+        Value column = mul(b, sums.panel, half);
+        forEachRow(
+            b, level, sums,
+            [&](ImplicitLocOpBuilder &b, Value position, ValueRange columns) {
+              SmallVector<Value> activated;
+              size_t number = columns.size() / 2;
+              for (size_t i = 0; i < number; ++i)
+                activated.push_back(swiglu(b, columns[i], columns[number + i]));
+              storeColumns(b, activated, hidden, position, column);
+            });
       });
-  return hidden;
 }
 
 /// out[t] = sum_j weights[t,j] * rows[t*k+j], in the order of j, without the
@@ -180,6 +173,8 @@ static LogicalResult lower(ExpertFfnOp op) {
   const Level *level = getLevel(op);
   if (!level)
     return failure();
+  if (failed(expectKernel(op, *op.getPacked(), op.getCompute())))
+    return failure();
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   Value idx = op.getIdx(), gateUp = op.getWeights()[0];
@@ -190,23 +185,35 @@ static LogicalResult lower(ExpertFfnOp op) {
 
   Value sorted = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), numSlots);
   Value offsets = sortSlots(b, idx, experts, sorted);
-  RowBlocks blocks = RowBlocks::grouped(b, *level, offsets, experts, numSlots);
+  RowChunks chunks = RowChunks::grouped(b, offsets, experts, numSlots);
   auto slotAt = [&](ImplicitLocOpBuilder &b, Value position) {
     return toIndex(b, load(b, sorted, position));
   };
-  PackedRows x =
-      blocks.pack(b, op.getX(), [&](ImplicitLocOpBuilder &b, Value position) {
-        return div(b, slotAt(b, position), topK);
-      });
-  PackedRows hidden = multiplyGateUp(b, *level, blocks, x, gateUp);
-  int64_t columns = cast<MemRefType>(out.getType()).getDimSize(1);
-  Value rows =
-      alloc(b, {ShapedType::kDynamic, columns}, b.getF32Type(), numSlots);
-  blocks.multiply(b, hidden, down,
-                  [&](ImplicitLocOpBuilder &b, const RowOfPanel &row) {
-                    storeColumns(b, row.columns, rows, slotAt(b, row.position),
-                                 mul(b, row.panel, kPanelColumns));
-                  });
+  auto perSlot = [&](int64_t columns) {
+    return alloc(b, {ShapedType::kDynamic, columns}, b.getF32Type(), numSlots);
+  };
+  PackFormat format = *op.getPacked();
+  Value hidden = perSlot(*op.getInner());
+  multiplyGateUp(b, *level, chunks,
+                 {op.getX(), gateUp, format, op.getCompute(),
+                  [&](ImplicitLocOpBuilder &b, Value position) {
+                    return div(b, slotAt(b, position), topK);
+                  }},
+                 hidden);
+  Value rows = perSlot(cast<MemRefType>(out.getType()).getDimSize(1));
+  Product downward = {
+      hidden, down, format, op.getCompute(),
+      [](ImplicitLocOpBuilder &, Value position) { return position; }};
+  multiply(b, *level, chunks, downward,
+           [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
+             Value column = mul(b, sums.panel, kPanelColumns);
+             forEachRow(b, *level, sums,
+                        [&](ImplicitLocOpBuilder &b, Value position,
+                            ValueRange columns) {
+                          storeColumns(b, columns, rows, slotAt(b, position),
+                                       column);
+                        });
+           });
   combine(b, *level, rows, idx, op.getSlotWeights(), out);
   op.erase();
   return success();

@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Loops.h"
-#include "RowBlocks.h"
+#include "Products.h"
 
 #include "moe/CPU/Passes.h"
 
@@ -23,23 +23,29 @@ static LogicalResult lower(GroupedMatmulOp op) {
   const Level *level = getLevel(op);
   if (!level)
     return failure();
+  if (failed(expectKernel(op, *op.getPacked(), op.getCompute())))
+    return failure();
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   Value rows = op.getRows(), out = op.getInit();
   Value numRows = dim(b, rows, 0);
   Value offsets = op.getOffsets(), weights = op.getWeights();
-  RowBlocks blocks =
-      offsets ? RowBlocks::grouped(
-                    b, *level, offsets,
+  RowChunks chunks =
+      offsets ? RowChunks::grouped(
+                    b, offsets,
                     cast<MemRefType>(weights.getType()).getDimSize(0), numRows)
-              : RowBlocks::dense(b, *level, numRows);
-  PackedRows packed = blocks.pack(
-      b, rows, [](ImplicitLocOpBuilder &, Value row) { return row; });
-  blocks.multiply(b, packed, weights,
-                  [&](ImplicitLocOpBuilder &b, const RowOfPanel &row) {
-                    storeColumns(b, row.columns, out, row.position,
-                                 mul(b, row.panel, kPanelColumns));
-                  });
+              : RowChunks::dense(b, numRows);
+  Product product = {rows, weights, *op.getPacked(), op.getCompute(),
+                     [](ImplicitLocOpBuilder &, Value row) { return row; }};
+  multiply(b, *level, chunks, product,
+           [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
+             Value column = mul(b, sums.panel, kPanelColumns);
+             forEachRow(
+                 b, *level, sums,
+                 [&](ImplicitLocOpBuilder &b, Value row, ValueRange columns) {
+                   storeColumns(b, columns, out, row, column);
+                 });
+           });
   op.erase();
   return success();
 }

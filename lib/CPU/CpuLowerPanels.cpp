@@ -1,29 +1,25 @@
-//===- CpuLowerPanels.cpp - moe.panel_matmul becomes a loop over K --------===//
+//===- CpuLowerPanels.cpp - moe.panel_matmul calls functions of tiles -----===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// One step over k loads one register of weights per panel and column register,
-// broadcasts each row's element and adds the products to accumulators that are
-// carried by an `scf.for`:
+// Each level, format of weights and type of rows has one function, which cuts
+// rows into tiles and k into blocks:
 //
-//   for k: w[p][c] = load panels; for i: a = broadcast rows[k,i];
-//          acc[p][i][c] = fma(a, w[p][c], acc[p][i][c])
+//   for block of k:            it stays in the cache while all tiles pass it
+//     for tile of rows:        its rows stay in the registers' reach
+//       acc[tile] += rows[tile, block] * panel[block]
 //
-// Accumulators, weights and a broadcast must fit into the registers. Where they
-// do not, the columns are cut and the loop is walked once per cut; the first
-// walk prefetches what the op asks for.
-//
-// bf16 weights come in pairs of neighbouring k, one pair per 32-bit lane: the
-// lower half is shifted up, the upper half masked, and both are f32.
+// and one function for each number of rows that a tile may have.
 //
 //===----------------------------------------------------------------------===//
 
+#include "AmxTiles.h"
+#include "RowLayout.h"
+
 #include "moe/CPU/Passes.h"
 
-#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/UB/IR/UBOps.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CPULOWERPANELSPASS
@@ -35,217 +31,217 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
+/// k of a block: its part of a panel and of a tile's rows fit into L2 and L1.
+static constexpr int64_t kBlockK = 512;
+
 namespace {
 
-/// Emits the loops of one op for the column registers `[begin, end)`.
-class KernelEmitter {
+/// The functions that the ops of one module call.
+class PanelFunctions {
 public:
-  KernelEmitter(PanelMatmulOp op, PatternRewriter &b, int64_t begin,
-                int64_t end)
-      : op(op), b(b), loc(op.getLoc()), rows(op.getRows()),
-        panels(op.getPanels()), begin(begin), end(end) {
-    VectorType type = op.getResult().getType();
-    numPanels = type.getDimSize(0);
-    tile = type.getDimSize(1);
-    lanes = type.getDimSize(3);
-    f32s = VectorType::get({lanes}, b.getF32Type());
-    i32s = VectorType::get({lanes}, b.getI32Type());
-  }
+  explicit PanelFunctions(ModuleOp module) : module(module), symbols(module) {}
 
-  /// The accumulators, in the order panel, row, column register.
-  SmallVector<Value> emit();
+  /// The function for what `op` multiplies.
+  func::FuncOp get(PanelMatmulOp op, const Level &level);
+
+  /// The number of functions made so far.
+  int64_t getCount() const { return count; }
 
 private:
-  using Body = function_ref<SmallVector<Value>(Value iv, ValueRange acc)>;
+  using Body = function_ref<void(KernelBuilder &b, ValueRange arguments)>;
 
-  Value index(int64_t value) {
-    return arith::ConstantIndexOp::create(b, loc, value);
-  }
-  SmallVector<Value> loop(int64_t upper, ValueRange acc, Body body);
-  void prefetch(Value k);
-  SmallVector<Value> step(Value k, ArrayRef<Value> weights, ValueRange acc);
-  SmallVector<Value> stepPair(Value block, Value pair, Value k, ValueRange acc,
-                              int64_t count);
-  SmallVector<Value> emitF32(ValueRange acc);
-  SmallVector<Value> emitBF16(ValueRange acc);
+  /// The private function of that name; `body` fills it if it is new.
+  func::FuncOp get(const Level &level, const Twine &name,
+                   function_ref<SmallVector<Type>(Builder &)> types, Body body);
+  func::FuncOp getTile(const Level &level, const RowLayout &layout,
+                       int64_t rows);
+  void emitPanel(KernelBuilder &b, const Level &level, const RowLayout &layout,
+                 ValueRange arguments);
 
-  PanelMatmulOp op;
-  PatternRewriter &b;
-  Location loc;
-  Value rows, panels;
-  int64_t begin, end, numPanels, tile, lanes;
-  VectorType f32s, i32s;
+  ModuleOp module;
+  SymbolTable symbols;
+  int64_t count = 0;
 };
 
 } // namespace
 
-SmallVector<Value> KernelEmitter::loop(int64_t upper, ValueRange acc,
-                                       Body body) {
-  auto loop =
-      scf::ForOp::create(b, loc, index(0), index(upper), index(1), acc,
-                         [&](OpBuilder &, Location, Value iv, ValueRange args) {
-                           scf::YieldOp::create(b, loc, body(iv, args));
-                         });
-  return loop.getResults();
+func::FuncOp
+PanelFunctions::get(const Level &level, const Twine &name,
+                    function_ref<SmallVector<Type>(Builder &)> types,
+                    Body body) {
+  std::string full = ("moe." + name + "." + level.isa).str();
+  if (auto known = symbols.lookup<func::FuncOp>(full))
+    return known;
+  Location loc = module.getLoc();
+  Builder builder(module.getContext());
+  auto function = func::FuncOp::create(
+      loc, full, builder.getFunctionType(types(builder), {}));
+  function.setPrivate();
+  function->setAttr(
+      "llvm.linkage",
+      LLVM::LinkageAttr::get(module.getContext(), LLVM::Linkage::Internal));
+  setLevel(function, level);
+  symbols.insert(function);
+  ++count;
+  OpBuilder nested = OpBuilder::atBlockBegin(function.addEntryBlock());
+  KernelBuilder b(loc, nested);
+  body(b, function.getArguments());
+  func::ReturnOp::create(b);
+  return function;
 }
 
-/// Prefetches two cache lines in step `k`, if the op asks for it.
-void KernelEmitter::prefetch(Value k) {
-  if (!op.getAhead() || begin > 0)
-    return;
-  int64_t line = 512 / op.getAhead().getType().getElementTypeBitWidth();
-  Value at = arith::AddIOp::create(
-      b, loc, op.getFrom(), arith::MulIOp::create(b, loc, k, op.getStride()));
-  for (int64_t offset : {int64_t(0), line})
-    memref::PrefetchOp::create(
-        b, loc, op.getAhead(),
-        ValueRange{arith::AddIOp::create(b, loc, at, index(offset))},
-        /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+static std::string nameOf(const RowLayout &layout) {
+  return (stringifyEnum(layout.getFormat()) + "." +
+          stringifyEnum(layout.getCompute()))
+      .str();
 }
 
-/// Adds the products of the elements `k` of all rows with `weights`, which are
-/// in the order panel, column register.
-SmallVector<Value> KernelEmitter::step(Value k, ArrayRef<Value> weights,
-                                       ValueRange acc) {
-  int64_t columns = end - begin;
-  SmallVector<Value> next(acc);
-  for (int64_t i = 0; i < tile; ++i) {
-    Value element =
-        memref::LoadOp::create(b, loc, rows, ValueRange{k, index(i)});
-    Value row = vector::BroadcastOp::create(b, loc, f32s, element);
-    for (int64_t p = 0; p < numPanels; ++p)
-      for (int64_t c = 0; c < columns; ++c) {
-        Value &sum = next[(p * tile + i) * columns + c];
-        sum = vector::FMAOp::create(b, loc, row, weights[p * columns + c], sum);
+/// rows, panel, count, acc, fresh, and the members of a Prefetch
+func::FuncOp PanelFunctions::getTile(const Level &level,
+                                     const RowLayout &layout, int64_t rows) {
+  return get(
+      level, "tile." + nameOf(layout) + "." + Twine(rows),
+      [](Builder &b) -> SmallVector<Type> {
+        Type pointer = LLVM::LLVMPointerType::get(b.getContext());
+        Type i64 = b.getI64Type();
+        return {pointer, pointer, i64, pointer, b.getI1Type(),
+                pointer, i64,     i64, i64,     i64};
+      },
+      [&](KernelBuilder &b, ValueRange a) {
+        emitFmaTile(
+            b, level, layout.getFormat(), rows,
+            {a[0], a[1], a[2], a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}});
+      });
+}
+
+/// Calls `body` for what `number` is, from 1 to `most`.
+static void switchNumber(KernelBuilder &b, Value number, int64_t most,
+                         function_ref<void(KernelBuilder &, int64_t)> body) {
+  SmallVector<int64_t> cases = llvm::to_vector(llvm::seq<int64_t>(1, most));
+  Value index = arith::IndexCastOp::create(b, b.getIndexType(), number);
+  auto choice =
+      scf::IndexSwitchOp::create(b, TypeRange(), index, cases, cases.size());
+  auto fill = [&](Region &region, int64_t number) {
+    OpBuilder nested(b.getContext());
+    nested.createBlock(&region);
+    KernelBuilder inner(b.getLoc(), nested);
+    body(inner, number);
+    scf::YieldOp::create(inner);
+  };
+  for (auto [region, number] : llvm::zip_equal(choice.getCaseRegions(), cases))
+    fill(region, number);
+  fill(choice.getDefaultRegion(), most);
+}
+
+/// rows, number of rows, k, panel, acc, the stream to prefetch, and where in it
+void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
+                               const RowLayout &layout, ValueRange a) {
+  Value rows = a[0], numRows = a[1], k = a[2], panel = a[3], acc = a[4];
+  Tiles tiles = layout.getTiles(b, numRows);
+  int64_t bytesPerK = layout.getPanelBytesPerK();
+  Value one = b.constant(1);
+  Value several = b.less(one, tiles.count);
+  Value blockK = b.select(several, b.constant(kBlockK), k);
+  int64_t step = layout.isAmx() ? kAmxBytes / 2 : kStep;
+
+  b.loop(b.constant(0), k, blockK, [&](KernelBuilder &b, Value begin) {
+    Value count = b.min(b.sub(k, begin), blockK);
+    Value panelAt = b.at(panel, b.mul(begin, bytesPerK));
+    // As many bursts as the block has itself, divided among the tiles.
+    auto divUp = [&](Value x, Value y) {
+      return b.div(b.add(x, b.sub(y, one)), y);
+    };
+    auto burstsIn = [&](Value k) {
+      return divUp(b.mul(k, bytesPerK), b.constant(Prefetch::kBytes));
+    };
+    Value firstBurst = b.add(
+        a[6], b.div(b.mul(begin, bytesPerK), b.constant(Prefetch::kBytes)));
+    Value bursts = divUp(burstsIn(count), tiles.count);
+    Value steps = divUp(count, b.constant(step));
+    Value perStep = divUp(bursts, steps);
+    Value period = b.createOrFold<arith::MaxUIOp>(b.div(steps, bursts), one);
+    Value fresh = b.equal(begin, 0);
+    b.loop(b.constant(0), tiles.count, one, [&](KernelBuilder &b, Value i) {
+      Value tileRows = tiles.rows(b, i), first = tiles.begin(b, i);
+      Value rowsAt = layout.at(b, rows, k, first, tileRows, begin);
+      Value accAt = b.at(acc, b.mul(first, kPanelColumns * 4));
+      Value burst = b.add(firstBurst, b.mul(bursts, i));
+      Prefetch prefetch = {a[5], burst, b.add(burst, bursts), perStep, period};
+      if (layout.isAmx()) {
+        Value registers = b.div(b.add(tileRows, kAmxRows - 1), kAmxRows);
+        switchNumber(b, registers, kAmxTileRows / kAmxRows,
+                     [&](KernelBuilder &b, int64_t number) {
+                       emitAmxTile(
+                           b, number,
+                           {rowsAt, panelAt, count, accAt, fresh, prefetch});
+                     });
+        return;
       }
-  }
-  return next;
-}
-
-SmallVector<Value> KernelEmitter::emitF32(ValueRange acc) {
-  int64_t in = cast<MemRefType>(rows.getType()).getDimSize(0);
-  return loop(in, acc, [&](Value k, ValueRange args) {
-    prefetch(k);
-    SmallVector<Value> weights;
-    for (int64_t p = 0; p < numPanels; ++p)
-      for (int64_t c = begin; c < end; ++c)
-        weights.push_back(vector::LoadOp::create(
-            b, loc, f32s, panels, ValueRange{index(p), k, index(c * lanes)}));
-    return step(k, weights, args);
-  });
-}
-
-/// The steps `k` and, if `count` is 2, `k + 1`, whose weights are pair `pair`
-/// of `block`.
-SmallVector<Value> KernelEmitter::stepPair(Value block, Value pair, Value k,
-                                           ValueRange acc, int64_t count) {
-  auto pairs = VectorType::get({2 * lanes}, b.getBF16Type());
-  auto splat = [&](int32_t value) {
-    return arith::ConstantOp::create(b, loc,
-                                     DenseElementsAttr::get(i32s, value));
-  };
-  SmallVector<Value> even, odd;
-  for (int64_t p = 0; p < numPanels; ++p)
-    for (int64_t c = begin; c < end; ++c) {
-      int64_t column = c * lanes;
-      Value both =
-          vector::LoadOp::create(b, loc, pairs, panels,
-                                 ValueRange{index(p), block, index(column / 16),
-                                            pair, index(column % 16 * 2)});
-      both = vector::BitCastOp::create(b, loc, i32s, both);
-      Value low = arith::ShLIOp::create(b, loc, both, splat(16));
-      Value high = arith::AndIOp::create(b, loc, both, splat(0xffff0000));
-      even.push_back(vector::BitCastOp::create(b, loc, f32s, low));
-      odd.push_back(vector::BitCastOp::create(b, loc, f32s, high));
-    }
-  SmallVector<Value> next = step(k, even, acc);
-  if (count == 1)
-    return next;
-  return step(arith::AddIOp::create(b, loc, k, index(1)), odd, next);
-}
-
-SmallVector<Value> KernelEmitter::emitBF16(ValueRange acc) {
-  // Columns and the two elements of a pair are one dimension to a load.
-  panels = memref::CollapseShapeOp::create(
-      b, loc, panels,
-      SmallVector<ReassociationIndices>{{0}, {1}, {2}, {3}, {4, 5}});
-  int64_t in = cast<MemRefType>(rows.getType()).getDimSize(0);
-  auto walk = [&](Value block, int64_t pairs, ValueRange acc) {
-    Value first = arith::MulIOp::create(b, loc, block, index(32));
-    return loop(pairs, acc, [&](Value pair, ValueRange args) {
-      Value k = arith::AddIOp::create(
-          b, loc, first, arith::MulIOp::create(b, loc, pair, index(2)));
-      prefetch(k);
-      return stepPair(block, pair, k, args, 2);
+      switchNumber(b, tileRows, layout.getTileRows(),
+                   [&](KernelBuilder &b, int64_t number) {
+                     func::CallOp::create(
+                         b, getTile(level, layout, number),
+                         ValueRange{rowsAt, panelAt, count, accAt, fresh,
+                                    prefetch.stream, prefetch.begin,
+                                    prefetch.end, prefetch.perStep,
+                                    prefetch.period});
+                   });
     });
-  };
-  SmallVector<Value> sums(acc);
-  sums = loop(in / 32, sums, [&](Value block, ValueRange args) {
-    return walk(block, 16, args);
   });
-  int64_t rest = in % 32;
-  if (rest > 1)
-    sums = walk(index(in / 32), rest / 2, sums);
-  if (rest % 2)
-    sums = stepPair(index(in / 32), index(rest / 2), index(in - 1), sums, 1);
-  return sums;
 }
 
-SmallVector<Value> KernelEmitter::emit() {
-  Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(f32s));
-  SmallVector<Value> acc(numPanels * tile * (end - begin), zero);
-  return cast<MemRefType>(panels.getType()).getElementType().isF32()
-             ? emitF32(acc)
-             : emitBF16(acc);
+func::FuncOp PanelFunctions::get(PanelMatmulOp op, const Level &level) {
+  RowLayout layout(level, op.getFormat(), op.getCompute());
+  return get(
+      level, "panel." + nameOf(layout),
+      [](Builder &b) -> SmallVector<Type> {
+        Type pointer = LLVM::LLVMPointerType::get(b.getContext());
+        Type i64 = b.getI64Type();
+        return {pointer, i64, i64, pointer, pointer, pointer, i64};
+      },
+      [&](KernelBuilder &b, ValueRange arguments) {
+        emitPanel(b, level, layout, arguments);
+      });
 }
 
-/// The number of column registers that one loop accumulates: all, or a divisor.
-static int64_t columnsPerLoop(VectorType type) {
-  // 32 registers of 16 lanes or 16 of 8; a quarter is for weights and a
-  // broadcast.
-  int64_t accumulators = type.getDimSize(3) == 16 ? 24 : 12;
-  int64_t columns = type.getDimSize(2);
-  while (columns > 1 &&
-         type.getDimSize(0) * type.getDimSize(1) * columns > accumulators)
-    columns /= 2;
-  return columns;
+/// The address of element `at` of a buffer of one dimension.
+static Value addressOf(KernelBuilder &b, Value buffer, Value at) {
+  auto type = cast<MemRefType>(buffer.getType());
+  Value begin = memref::ExtractAlignedPointerAsIndexOp::create(b, buffer);
+  Value number = arith::IndexCastOp::create(b, b.getI64Type(), begin);
+  Value address = LLVM::IntToPtrOp::create(b, b.pointerType(), number);
+  Value element = arith::IndexCastOp::create(b, b.getI64Type(), at);
+  return b.at(address, b.mul(element, type.getElementTypeBitWidth() / 8));
 }
 
 namespace {
 
-struct LowerPanelMatmul final : OpRewritePattern<PanelMatmulOp> {
-  using OpRewritePattern::OpRewritePattern;
-
-  LogicalResult matchAndRewrite(PanelMatmulOp op,
-                                PatternRewriter &rewriter) const override {
-    VectorType type = op.getResult().getType();
-    int64_t columns = columnsPerLoop(type);
-    Value result = ub::PoisonOp::create(rewriter, op.getLoc(), type);
-    for (int64_t begin = 0; begin < type.getDimSize(2); begin += columns) {
-      KernelEmitter emitter(op, rewriter, begin, begin + columns);
-      SmallVector<Value> sums = emitter.emit();
-      const Value *sum = sums.begin();
-      for (int64_t p = 0; p < type.getDimSize(0); ++p)
-        for (int64_t i = 0; i < type.getDimSize(1); ++i)
-          for (int64_t c = begin; c < begin + columns; ++c)
-            result =
-                vector::InsertOp::create(rewriter, op.getLoc(), *sum++, result,
-                                         ArrayRef<int64_t>{p, i, c});
-    }
-    rewriter.replaceOp(op, result);
-    return success();
-  }
-};
-
 struct CpuLowerPanelsPass final
     : moe::impl::CpuLowerPanelsPassBase<CpuLowerPanelsPass> {
   void runOnOperation() override {
-    RewritePatternSet patterns(&getContext());
-    patterns.add<LowerPanelMatmul>(&getContext());
-    // Each accumulator is extracted from where it was inserted.
-    vector::ExtractOp::getCanonicalizationPatterns(patterns, &getContext());
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
+    PanelFunctions functions(getOperation());
+    SmallVector<PanelMatmulOp> ops;
+    getOperation().walk([&](PanelMatmulOp op) { ops.push_back(op); });
+    for (PanelMatmulOp op : ops) {
+      const Level *level = getLevel(op);
+      if (!level)
+        return signalPassFailure();
+      OpBuilder builder(op);
+      KernelBuilder b(op.getLoc(), builder);
+      auto i64 = [&](Value index) -> Value {
+        return arith::IndexCastOp::create(b, b.getI64Type(), index);
+      };
+      func::CallOp::create(
+          b, functions.get(op, *level),
+          ValueRange{addressOf(b, op.getRows(), op.getFirst()),
+                     i64(op.getCount()), b.constant(op.getDepth()),
+                     addressOf(b, op.getWeights(), op.getAt()),
+                     addressOf(b, op.getSums(), op.getBegin()),
+                     addressOf(b, op.getWeights(), op.getFrom()),
+                     i64(op.getBurst())});
+      op.erase();
+    }
+    numFunctions += functions.getCount();
   }
 };
 

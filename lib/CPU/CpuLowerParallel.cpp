@@ -34,9 +34,6 @@ using namespace mlir::moe;
 /// better the balance; the fewer, the less threads wait for the counter.
 static constexpr int64_t kSharesPerThread = 8;
 
-/// Elements from which on threads are worth the microseconds of their start.
-static constexpr int64_t kParallelWork = 1 << 18;
-
 static LogicalResult verify(scf::ParallelOp loop) {
   if (loop.getNumLoops() != 1 || loop.getNumReductions() != 0 ||
       !isConstantIntValue(loop.getLowerBound()[0], 0) ||
@@ -77,9 +74,13 @@ static LogicalResult guard(scf::ParallelOp loop, Value threads,
   Value enough = arith::CmpIOp::create(b, arith::CmpIPredicate::uge,
                                        mul(b, count, work.getInt()),
                                        constantIndex(b, kParallelWork));
+  auto isSeveral = [&](Value number) {
+    Value one =
+        arith::ConstantOp::create(b, b.getIntegerAttr(number.getType(), 1));
+    return less(b, one, number);
+  };
   Value several =
-      arith::CmpIOp::create(b, arith::CmpIPredicate::ugt, threads,
-                            arith::ConstantIntOp::create(b, b.getI64Type(), 1));
+      arith::AndIOp::create(b, isSeveral(threads), isSeveral(count));
   auto choice = scf::IfOp::create(b, arith::AndIOp::create(b, enough, several),
                                   /*withElseRegion=*/true);
   b.setInsertionPointToStart(choice.elseBlock());

@@ -9,6 +9,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe/CPU/Passes.h"
+#include "moe/IR/Packing.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/ADT/SetVector.h"
@@ -70,9 +71,8 @@ ParameterOp PackedParameters::get(ArrayRef<LoadParameterOp> loads) {
   auto last = symbols.lookup<ParameterOp>(lastLoad.getParameter());
   b.setInsertionPointAfter(last);
   parameter = ParameterOp::create(
-      b, last.getLoc(), name,
-      getPackedType(last.getTensorType(), static_cast<int>(loads.size())),
-      sources);
+      b, last.getLoc(), name, last.getTensorType(),
+      getOwnFormat(last.getTensorType().getElementType()), sources);
   symbols.insert(parameter);
   return parameter;
 }
@@ -115,7 +115,8 @@ static LogicalResult pack(GroupedMatmulOp op, PackedParameters &parameters) {
   if (failed(loads))
     return failure();
   op.getWeightsMutable().assign(parameters.load(*loads, op));
-  op.setPacked(true);
+  op.setPacked(getOwnFormat(
+      cast<RankedTensorType>(loads->front().getType()).getElementType()));
   eraseDead(*loads);
   return success();
 }
@@ -130,9 +131,11 @@ static LogicalResult pack(ExpertFfnOp op, PackedParameters &parameters) {
                                       getAsOpFoldResult(up.getIndices())))
     return op.emitRemark(
         "weights stay unpacked: gate and up differ in type or indices");
+  auto gateType = cast<RankedTensorType>(gate.getType());
   Value gateUp = parameters.load({gate, up}, op);
   op.getWeightsMutable().assign({gateUp, parameters.load(down, op)});
-  op.setPacked(true);
+  op.setPacked(getOwnFormat(gateType.getElementType()));
+  op.setInner(gateType.getShape().end()[-2]);
   eraseDead(*loads);
   return success();
 }

@@ -8,27 +8,46 @@
 
 #include "moe/IR/MoE.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 
 using namespace mlir;
 using namespace mlir::moe;
 
 static constexpr StringRef v3Features[] = {"avx2", "bmi2", "f16c", "fma"};
-static constexpr int64_t v3Tiles[] = {1, 2, 4, 6};
 
 static constexpr StringRef v4Features[] = {"avx2",     "bmi2",     "f16c",
                                            "fma",      "avx512f",  "avx512bw",
                                            "avx512cd", "avx512dq", "avx512vl"};
-static constexpr int64_t v4Tiles[] = {1, 2, 4, 8, 12};
+
+static constexpr StringRef amxFeatures[] = {
+    "avx2",       "bmi2",     "f16c",     "fma",      "avx512f",
+    "avx512bw",   "avx512cd", "avx512dq", "avx512vl", "avx512vnni",
+    "avx512bf16", "amx-tile", "amx-bf16", "amx-int8"};
 
 static constexpr Level levels[] = {
-    {"v3", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16, v3Tiles},
-    {"v4", "x86-64-v4", v4Features, /*lanes=*/16, /*registers=*/32, v4Tiles}};
+    {"v3", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16,
+     /*hasTiles=*/false},
+    {"v4", "x86-64-v4", v4Features, /*lanes=*/16, /*registers=*/32,
+     /*hasTiles=*/false},
+    {"amx", "x86-64-v4", amxFeatures, /*lanes=*/16, /*registers=*/32,
+     /*hasTiles=*/true}};
 
 const Level *mlir::moe::findLevel(StringRef isa) {
   const Level *level = llvm::find_if(
       levels, [&](const Level &known) { return known.isa == isa; });
   return level == std::end(levels) ? nullptr : level;
+}
+
+void mlir::moe::setLevel(Operation *function, const Level &level) {
+  Builder b(function->getContext());
+  SmallVector<std::string> features = llvm::map_to_vector(
+      level.features, [](StringRef name) { return ("+" + name).str(); });
+  SmallVector<StringRef> names(features.begin(), features.end());
+  function->setAttr(kIsaAttr, b.getStringAttr(level.isa));
+  function->setAttr("target_cpu", b.getStringAttr(level.cpu));
+  function->setAttr("target_features",
+                    LLVM::TargetFeaturesAttr::get(b.getContext(), names));
 }
 
 const Level *mlir::moe::getLevel(Operation *op) {

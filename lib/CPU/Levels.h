@@ -24,15 +24,15 @@ struct Level {
   int64_t lanes;
   /// Vector registers.
   int64_t registers;
-  /// Numbers of rows for which there is a panel kernel, ascending. The last
-  /// fills the registers.
-  ArrayRef<int64_t> tiles;
-
-  int64_t maxTile() const { return tiles.back(); }
+  /// Whether it has the tile registers of AMX.
+  bool hasTiles;
 };
 
 /// The level called `isa`, or null.
 const Level *findLevel(StringRef isa);
+
+/// Says, to LLVM too, that `function` is compiled for `level`.
+void setLevel(Operation *function, const Level &level);
 
 /// The level that `op` is compiled for, as `moe.isa` of its function says; null
 /// with a diagnostic if there is none.

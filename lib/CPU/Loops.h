@@ -103,9 +103,11 @@ inline void forEach(ImplicitLocOpBuilder &b, Value upper, LoopBody body) {
   forEach(b, constantIndex(b, 0), upper, 1, body);
 }
 
-/// How many elements one iteration of an scf.parallel computes, about. Without
-/// it, iterations are always worth a thread.
+/// How many elements one iteration of an scf.parallel computes, about.
 inline constexpr llvm::StringLiteral kWorkAttr = "moe.work";
+
+/// Elements from which on threads are worth the microseconds of their start.
+inline constexpr int64_t kParallelWork = 1 << 18;
 
 /// The same with iterations in parallel, where there are enough of them: each
 /// computes about `work` elements.

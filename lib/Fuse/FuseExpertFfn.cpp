@@ -57,7 +57,8 @@ static const char *match(Match &m) {
   m.glu = m.down.getRows().getDefiningOp<GluOp>();
   if (!m.glu || !m.glu->hasOneUse())
     return "the rows of the down projection are not a moe.glu, used once";
-  if (m.glu.getKind() != GluKind::SwiGLU || !m.glu.isPlain())
+  if (m.glu.getKind() != GluKind::SwiGLU || m.glu.getAlpha() ||
+      m.glu.getOffset() || m.glu.getLimit())
     return "the activation is not a plain swiglu";
   m.gate = getProduct(m.glu.getGate(), m.assign);
   m.up = getProduct(m.glu.getUp(), m.assign);
@@ -98,7 +99,7 @@ static LogicalResult fuse(CombineOp combine, IRRewriter &rewriter) {
       rewriter, loc, combine.getType(), m.glu.getKind(), x, m.assign.getIdx(),
       combine.getWeights(),
       ValueRange{m.gate.getWeights(), m.up.getWeights(), m.down.getWeights()},
-      init, /*packed=*/false);
+      init, /*packed=*/PackFormatAttr(), /*inner=*/IntegerAttr());
   rewriter.replaceOp(combine, ffn.getResult());
   for (Operation *op : std::initializer_list<Operation *>{
            m.down, m.glu, m.up, m.gate, m.dispatch, m.assign})

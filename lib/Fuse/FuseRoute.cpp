@@ -2,9 +2,15 @@
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The root is `weigh`, the last of the three. The route stands where `select`
-// stood: the logits are defined there, and users of the indices may come before
-// `weigh`.
+// The root is `weigh`. Its indices come from a `select`, and the two share the
+// logits in one of three ways:
+//
+//   weigh(score(l), select(score(l)))
+//   weigh(score(l), select(l))             by_logits
+//   score(weigh(l, select(l)))             of_chosen
+//
+// The route stands where `select` stood: the logits are defined there, and
+// users of the indices may come before `weigh`.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,31 +29,59 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
-// weigh(s = score(logits), select(s)) -> route(logits)
+namespace {
+/// The ops of one composition.
+struct Match {
+  ScoreOp score;
+  SelectOp select;
+  WeighOp weigh;
+  bool byLogits = false, ofChosen = false;
+
+  Value getWeights() {
+    return ofChosen ? score.getScores() : weigh.getWeights();
+  }
+};
+} // namespace
+
+/// Fills `m` from `m.weigh`; null, or why that failed.
+static const char *match(Match &m) {
+  m.select = m.weigh.getIdx().getDefiningOp<SelectOp>();
+  if (!m.select)
+    return "the indices are not a moe.select";
+  Value scores = m.weigh.getScores(), key = m.select.getKey();
+  m.score = scores.getDefiningOp<ScoreOp>();
+  if (m.score) {
+    m.byLogits = key == m.score.getLogits();
+    if (key != scores && !m.byLogits)
+      return "the experts are selected by another key";
+  } else {
+    if (key != scores)
+      return "the experts are selected by another key";
+    if (m.weigh->hasOneUse())
+      m.score = dyn_cast<ScoreOp>(*m.weigh->user_begin());
+    if (!m.score)
+      return "neither scores nor weights are those of a moe.score";
+    m.ofChosen = true;
+    if (!m.weigh.isPlain() || m.weigh.getNorm() != Norm::None ||
+        m.select.getAbove() || m.select.getUntil())
+      return "the chosen logits are bounded or scaled before their moe.score";
+  }
+  return m.score.getOverTokens() ? "the scores are over tokens" : nullptr;
+}
+
 static LogicalResult fuse(WeighOp weigh, IRRewriter &rewriter) {
-  auto decline = [&](StringRef reason) {
+  Match m;
+  m.weigh = weigh;
+  if (const char *reason = match(m)) {
     weigh.emitRemark("not fused into a route: ") << reason;
     return failure();
-  };
-  auto select = weigh.getIdx().getDefiningOp<SelectOp>();
-  if (!select)
-    return decline("the indices are not a moe.select");
-  if (select.getKey() != weigh.getScores())
-    return decline("the experts are selected by another key");
-  if (!select.isPlain())
-    return decline("the selection has a bias, groups or a bound");
-  if (!weigh.isPlain())
-    return decline("the weights are scaled, or divided by another norm");
-  auto score = weigh.getScores().getDefiningOp<ScoreOp>();
-  if (!score)
-    return decline("the scores are not a moe.score");
-  if (score.getFn() != ScoreFn::Softmax || score.getOverTokens())
-    return decline("the scores are not a softmax over experts");
+  }
 
+  SelectOp select = m.select;
   rewriter.setInsertionPoint(select);
   Location loc =
-      rewriter.getFusedLoc({score.getLoc(), select.getLoc(), weigh.getLoc()});
-  Value logits = score.getLogits();
+      rewriter.getFusedLoc({m.score.getLoc(), select.getLoc(), weigh.getLoc()});
+  Value logits = m.ofChosen ? weigh.getScores() : m.score.getLogits();
   SmallVector<OpFoldResult> shape = {
       tensor::getMixedSize(rewriter, loc, logits, 0),
       rewriter.getIndexAttr(select.getK())};
@@ -57,11 +91,17 @@ static LogicalResult fuse(WeighOp weigh, IRRewriter &rewriter) {
       tensor::EmptyOp::create(rewriter, loc, shape, rewriter.getF32Type());
   auto route = RouteOp::create(
       rewriter, loc, TypeRange{select.getType(), weigh.getType()},
-      score.getFn(), logits, idx, weights, weigh.getNorm());
-  rewriter.replaceOp(weigh, route.getResult(1));
-  rewriter.replaceOp(select, route.getResult(0));
-  if (isOpTriviallyDead(score))
-    rewriter.eraseOp(score);
+      m.score.getFn(), m.byLogits, m.ofChosen, logits, select.getBias(), idx,
+      weights, select.getGroupsAttr(), select.getAboveAttr(),
+      select.getUntilAttr(), weigh.getNorm(), weigh.getPlusAttr(),
+      weigh.getAtLeastAttr(), weigh.getScaleAttr());
+  rewriter.replaceAllUsesWith(m.getWeights(), route.getResult(1));
+  rewriter.replaceAllUsesWith(select, route.getResult(0));
+  SmallVector<Operation *> replaced = {weigh, select};
+  replaced.insert(m.ofChosen ? replaced.begin() : replaced.end(), m.score);
+  for (Operation *op : replaced)
+    if (isOpTriviallyDead(op))
+      rewriter.eraseOp(op);
   return success();
 }
 

@@ -101,30 +101,37 @@ GroupAddOp::reifyResultShapes(OpBuilder &b,
   return success();
 }
 
-void GluOp::build(OpBuilder &b, OperationState &state, GluKind kind, Value gate,
-                  Value up) {
-  build(b, state, gate.getType(), kind, gate, up, /*alpha=*/FloatAttr(),
-        /*beta=*/FloatAttr(), /*offset=*/FloatAttr(), /*limit=*/FloatAttr(),
-        /*post=*/false);
+void GluOp::build(OpBuilder &b, OperationState &state,
+                  const GluClauses &clauses, Value gate, Value up) {
+  build(b, state, gate.getType(), clauses.kind, gate, up, clauses.alpha,
+        clauses.beta, clauses.offset, clauses.limit, clauses.post);
 }
 
 LogicalResult GluOp::verify() {
-  bool isSiTU = getKind() == GluKind::SiTU;
-  if ((isSiTU && !(getAlpha() && getBeta())) ||
-      (getAlpha() && !isSiTU && getKind() != GluKind::SwiGLU) ||
-      (getBeta() && !isSiTU)) // glu_c1
-    return emitOpError("expected alpha with swiglu and situ, and beta with "
-                       "situ, which needs both; got ")
-           << stringifyGluKind(getKind());
-  for (std::optional<APFloat> divisor : {getAlpha(), getBeta()})
-    if (divisor && (divisor->isZero() || !divisor->isFinite())) // glu_c1
+  GluClauses clauses = getClauses();
+  GluKind kind = clauses.kind;
+  bool takesAlpha =
+      llvm::is_contained({GluKind::SwiGLU, GluKind::SiLU, GluKind::SiTU}, kind);
+  bool isSiTU = kind == GluKind::SiTU;
+  if ((clauses.alpha && !takesAlpha) || (clauses.beta && !isSiTU) ||
+      (isSiTU && !(clauses.alpha && clauses.beta))) // glu_c1
+    return emitOpError("expected alpha with swiglu, silu and situ, and beta "
+                       "with situ, which needs both; got ")
+           << stringifyGluKind(kind);
+  for (FloatAttr divisor : {clauses.alpha, clauses.beta})
+    if (divisor && !divisor.getValue().isFiniteNonZero()) // glu_c1
       return emitOpError("expected alpha and beta other than 0, got ")
-             << divisor->convertToFloat();
-  if (getLimit() && !(getLimit()->convertToFloat() > 0)) // glu_c2
+             << divisor.getValueAsDouble();
+  if (clauses.limit && !(clauses.limit.getValueAsDouble() > 0)) // glu_c2
     return emitOpError("expected a limit greater than 0, got ")
-           << getLimit()->convertToFloat();
-  if (getPost() && !getLimit()) // glu_c2
+           << clauses.limit.getValueAsDouble();
+  if (clauses.post && !clauses.limit) // glu_c2
     return emitOpError("expected a limit with post");
+  if (isGated(kind) != static_cast<bool>(getUp()) ||
+      (clauses.offset && !isGated(kind))) // glu_c3
+    return emitOpError("expected ")
+           << (isGated(kind) ? "a gate and up" : "one operand and no offset")
+           << " for " << stringifyGluKind(kind);
   return success();
 }
 

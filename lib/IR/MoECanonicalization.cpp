@@ -63,9 +63,10 @@ struct DropOffsetsOfOneExpert : OpRewritePattern<GroupedMatmulOp> {
     Value slice = tensor::ExtractSliceOp::create(
         rewriter, op.getLoc(), matrix, op.getWeights(), offsets,
         tensor::getMixedSizes(rewriter, op.getLoc(), op.getWeights()), strides);
-    rewriter.replaceOpWithNewOp<GroupedMatmulOp>(
-        op, op.getResultTypes(), op.getRows(), slice, /*offsets=*/Value(),
-        op.getInit(), op.getPacked());
+    rewriter.modifyOpInPlace(op, [&] {
+      op.getWeightsMutable().assign(slice);
+      op.getOffsetsMutable().clear();
+    });
     return success();
   }
 };

@@ -10,7 +10,7 @@
 
 #include "Shapes.h"
 
-#include "moe/IR/MoE.h"
+#include "moe/IR/Packing.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -25,33 +25,43 @@ using namespace mlir::moe;
 
 #define GET_OP_CLASSES
 #include "moe/IR/MoEOps.cpp.inc"
+
 //===----------------------------------------------------------------------===//
-// Packed layouts
+// Weights of products
 //===----------------------------------------------------------------------===//
 
-RankedTensorType mlir::moe::getPackedType(RankedTensorType matrices,
-                                          int numSources) {
-  ArrayRef<int64_t> shape = matrices.getShape();
-  int64_t out = shape[shape.size() - 2], in = shape.back();
-  SmallVector<int64_t> packed(shape.drop_back(2));
-  packed.push_back(llvm::divideCeil(out, kPanelColumns / numSources));
-  if (matrices.getElementType().isF32())
-    packed.append({in, kPanelColumns});
-  else
-    packed.append(
-        {static_cast<int64_t>(llvm::divideCeil(in, 32)), 2, 16, 16, 2});
-  return RankedTensorType::get(packed, matrices.getElementType());
+/// Whether elements of `weights` are floats, as those of formats of bytes are
+/// not.
+static bool hasFloats(Value weights) {
+  return isa<FloatType>(getElementTypeOrSelf(weights));
 }
 
-/// The packed shape of matrices `[leading..., out, in]`.
-static SmallVector<int64_t> packedShape(ArrayRef<int64_t> leading, int64_t out,
-                                        int64_t in, Type element,
-                                        int numSources) {
-  SmallVector<int64_t> shape(leading);
-  shape.append({out, in});
-  return SmallVector<int64_t>(
-      getPackedType(RankedTensorType::get(shape, element), numSources)
-          .getShape());
+/// Checks that `weights` are matrices `[leading..., out, in]`, packed as
+/// `format`.
+static LogicalResult verifyPacked(Operation *op, StringRef name, Value weights,
+                                  ArrayRef<int64_t> matrices, PackFormat format,
+                                  int numSources) {
+  auto type = cast<ShapedType>(weights.getType());
+  RankedTensorType packed = getPackedType(
+      format,
+      RankedTensorType::get(matrices, Float32Type::get(op->getContext())),
+      numSources);
+  if (type.getShape() == packed.getShape() &&
+      type.getElementType() == packed.getElementType())
+    return success();
+  return op->emitOpError("expected ")
+         << name << " packed as " << str(packed.getShape()) << " of "
+         << packed.getElementType() << ", got " << type;
+}
+
+/// Checks that `compute` is for weights of this format.
+static LogicalResult verifyCompute(Operation *op, Compute compute,
+                                   std::optional<PackFormat> format) {
+  if (isComputable(format, compute))
+    return success();
+  return op->emitOpError("expected weights packed for compute ")
+         << stringifyCompute(compute) << ", got "
+         << (format ? stringifyPackFormat(*format) : "unpacked ones");
 }
 
 //===----------------------------------------------------------------------===//
@@ -105,14 +115,15 @@ LogicalResult GroupedMatmulOp::verify() {
   ArrayRef<int64_t> shape = weights.getShape();
   int64_t in = extent(getRows(), 1), out = extent(getInit(), 1);
   int64_t groups = getOffsets() ? 1 : 0;
-  if (getPacked()) {
-    SmallVector<int64_t> expected =
-        packedShape(shape.take_front(groups), out, in, weights.getElementType(),
-                    /*numSources=*/1);
-    if (shape != ArrayRef(expected)) // grouped_matmul_c5
-      return emitOpError("expected packed weights of shape ")
-             << str(expected) << ", got " << str(shape);
+  if (std::optional<PackFormat> format = getPacked()) {
+    SmallVector<int64_t> matrices(shape.take_front(groups));
+    matrices.append({out, in});
+    if (failed(verifyPacked(*this, "weights", getWeights(), matrices, *format,
+                            /*numSources=*/1))) // grouped_matmul_c5
+      return failure();
   } else {
+    if (!hasFloats(getWeights())) // grouped_matmul_c5
+      return emitOpError("expected weights of floats, got ") << weights;
     if (!weights.hasStaticShape() ||
         weights.getRank() != 2 + groups) // grouped_matmul_c1
       return emitOpError("expected static weights ")
@@ -121,6 +132,9 @@ LogicalResult GroupedMatmulOp::verify() {
       return emitOpError("expected weights of ")
              << str({out, in}) << ", got " << str(shape.drop_front(groups));
   }
+  if (failed(verifyCompute(*this, getCompute(),
+                           getPacked()))) // grouped_matmul_c6
+    return failure();
   if (getOffsets() &&
       extent(getOffsets(), 0) != shape[0] + 1) // grouped_matmul_c3
     return emitOpError("expected ")
@@ -130,20 +144,6 @@ LogicalResult GroupedMatmulOp::verify() {
     return emitOpError("expected ")
            << str(extent(getRows(), 0)) << " rows in outs, got "
            << str(extent(getInit(), 0));
-  return success();
-}
-
-LogicalResult RouteOp::verify() {
-  int64_t k = extent(getIdxInit(), 1);
-  if (failed(verifyTopK(*this, getLogits(), k))) // route_c1
-    return failure();
-  auto idx = cast<ShapedType>(getIdxInit().getType());
-  auto weights = cast<ShapedType>(getWeightsInit().getType());
-  if (failed(verifyCompatibleShape(idx, weights)) ||
-      !compatible(idx.getDimSize(0), extent(getLogits(), 0))) // route_c2
-    return emitOpError("expected indices and weights of shape ")
-           << str({extent(getLogits(), 0), k}) << ", got "
-           << str(idx.getShape()) << " and " << str(weights.getShape());
   return success();
 }
 
@@ -158,28 +158,30 @@ LogicalResult ExpertFfnOp::verify() {
     if (!cast<ShapedType>(weight.getType()).hasStaticShape()) // expert_ffn_c1
       return emitOpError("expected weights of static shape, got ")
              << weight.getType();
+  if (getPacked() ? getInner().value_or(0) < 1
+                  : getInner().has_value()) // expert_ffn_c4
+    return emitOpError("expected inner of at least 1 with packed, got ")
+           << (getInner() ? Twine(*getInner()) : "none");
+  if (failed(verifyCompute(*this, getCompute(), getPacked()))) // expert_ffn_c5
+    return failure();
   int64_t hidden = extent(getX(), 1);
   auto check = [&](Value weight, StringRef name,
                    ArrayRef<int64_t> shape) -> LogicalResult {
     auto type = cast<ShapedType>(weight.getType());
-    if (type.getShape() == shape)
+    if (type.getShape() == shape && hasFloats(weight))
       return success();
-    return emitOpError("expected ") << name << " of shape " << str(shape)
-                                    << ", got " << str(type.getShape());
+    return emitOpError("expected ")
+           << name << " of floats " << str(shape) << ", got " << type;
   };
   Value first = getWeights().front(), down = getWeights().back();
   int64_t experts = getNumExperts();
-  if (getPacked()) { // expert_ffn_c2
-    // I is known up to the padding of a panel: down tells it where it can.
-    auto type = cast<ShapedType>(down.getType());
-    int64_t panels = extent(first, 1);
-    int64_t inMax = panels * kPanelColumns / 2;
-    int64_t in = type.getElementType().isF32() ? extent(down, 2) : inMax;
-    Type element = type.getElementType();
-    if (failed(check(first, "gate and up",
-                     packedShape({experts}, in, hidden, element, 2))) ||
-        failed(check(down, "down",
-                     packedShape({experts}, hidden, in, element, 1))))
+  if (std::optional<PackFormat> format = getPacked()) { // expert_ffn_c2
+    int64_t inner = *getInner();
+    if (failed(verifyPacked(*this, "gate and up", first,
+                            {experts, inner, hidden}, *format,
+                            /*numSources=*/2)) ||
+        failed(verifyPacked(*this, "down", down, {experts, hidden, inner},
+                            *format, /*numSources=*/1)))
       return failure();
   } else {
     int64_t inner = extent(first, 1);
@@ -280,23 +282,16 @@ void CacheUpdateOp::getEffects(
 //===----------------------------------------------------------------------===//
 
 LogicalResult PanelMatmulOp::verify() {
-  MemRefType rows = getRows().getType();
-  if (!rows.hasStaticShape()) // panel_matmul_c1
-    return emitOpError("expected rows of static shape, got ") << rows;
-  int64_t in = rows.getDimSize(0), tile = rows.getDimSize(1);
-  MemRefType panels = getPanels().getType();
-  int64_t count = panels.getDimSize(0);
-  SmallVector<int64_t> expected =
-      packedShape(/*leading=*/{}, count * kPanelColumns, in,
-                  panels.getElementType(), /*numSources=*/1);
-  if (panels.getShape() != ArrayRef(expected)) // panel_matmul_c2
-    return emitOpError("expected panels of shape ")
-           << str(expected) << ", got " << str(panels.getShape());
-  ArrayRef<int64_t> result = getResult().getType().getShape();
-  if (result[0] != count || result[1] != tile ||
-      result[2] * result[3] != kPanelColumns) // panel_matmul_c3
-    return emitOpError("expected a result of [")
-           << count << "," << tile << "] registers for " << kPanelColumns
-           << " columns, got " << str(result);
+  auto matrix =
+      RankedTensorType::get({kPanelColumns, 1}, Float32Type::get(getContext()));
+  Type element =
+      getPackedType(getFormat(), matrix, /*numSources=*/1).getElementType();
+  if (getWeights().getType().getElementType() != element) // panel_matmul_c1
+    return emitOpError("expected weights of ")
+           << element << ", got " << getWeights().getType();
+  if (!isComputable(getFormat(), getCompute())) // panel_matmul_c2
+    return emitOpError("expected a compute that goes with ")
+           << stringifyPackFormat(getFormat()) << ", got "
+           << stringifyCompute(getCompute());
   return success();
 }

@@ -7,7 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe/IR/MoE.h"
+#include "moe/IR/Packing.h"
 
 #include "llvm/ADT/DynamicAPInt.h"
 #include "llvm/ADT/STLExtras.h"
@@ -79,10 +79,19 @@ static bool dividesByNonPositive(AffineExpr expr) {
 //===----------------------------------------------------------------------===//
 
 void ParameterOp::build(OpBuilder &b, OperationState &state, StringRef name,
-                        RankedTensorType type, ArrayAttr packed) {
+                        RankedTensorType matrices, PackFormat format,
+                        ArrayAttr packed) {
+  RankedTensorType type = getPackedType(format, matrices, packed.size());
   state.addAttribute(getSymNameAttrName(state.name), b.getStringAttr(name));
   state.addAttribute(getTypeAttrName(state.name), TypeAttr::get(type));
+  if (isByteFormat(format))
+    state.addAttribute(getFormatAttrName(state.name),
+                       PackFormatAttr::get(b.getContext(), format));
   state.addAttribute(getPackedAttrName(state.name), packed);
+}
+
+PackFormat ParameterOp::getPackFormat() {
+  return getFormat().value_or(getOwnFormat(getTensorType().getElementType()));
 }
 
 SmallVector<FlatSymbolRefAttr> ParameterOp::getSourceNames() {
@@ -163,7 +172,14 @@ static LogicalResult verifyPack(ParameterOp op, ArrayRef<ParameterOp> sources) {
   }
   if (first.getRank() < 2 || first.getElementType().isInteger()) // parameter_c5
     return op.emitOpError("expected a matrix of floats to pack, got ") << first;
-  RankedTensorType packed = getPackedType(first, sources.size());
+  Type element = op.getTensorType().getElementType();
+  if (op.getFormat() ? !isByteFormat(*op.getFormat())
+                     : element.isInteger()) // parameter_c5
+    return op.emitOpError("expected a format of bytes to pack in ")
+           << element << ", got "
+           << (op.getFormat() ? stringifyPackFormat(*op.getFormat()) : "none");
+  RankedTensorType packed =
+      getPackedType(op.getPackFormat(), first, sources.size());
   if (packed != op.getTensorType()) // parameter_c5
     return op.emitOpError("expected the packed type ")
            << packed << ", got " << op.getTensorType();

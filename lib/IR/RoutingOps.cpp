@@ -64,19 +64,40 @@ void SelectOp::build(OpBuilder &b, OperationState &state, Value key,
 }
 
 /// Checks groups of `experts`.
-static LogicalResult verifyGroups(Operation *op, GroupsAttr groups,
-                                  int64_t experts) {
-  int64_t count = groups.getCount();
+static LogicalResult
+verifyGroups(Operation *op, std::optional<GroupsAttr> groups, int64_t experts) {
+  if (!groups)
+    return success();
+  int64_t count = groups->getCount();
   if (count < 1 || experts % count != 0)
     return op->emitOpError("expected a number of groups that divides ")
            << experts << " experts, got " << count;
-  if (groups.getKeep() < 1 || groups.getKeep() > count)
+  if (groups->getKeep() < 1 || groups->getKeep() > count)
     return op->emitOpError("expected between 1 and ")
-           << count << " groups to keep, got " << groups.getKeep();
-  if (groups.getTerms() < 1 || groups.getTerms() > experts / count)
+           << count << " groups to keep, got " << groups->getKeep();
+  if (groups->getTerms() < 1 || groups->getTerms() > experts / count)
     return op->emitOpError("expected between 1 and ")
            << experts / count << " keys in a group's score, got "
-           << groups.getTerms();
+           << groups->getTerms();
+  return success();
+}
+
+/// Checks a bias of the keys of `experts`.
+static LogicalResult verifyBias(Operation *op, Value bias, int64_t experts) {
+  if (!bias || compatible(extent(bias, 0), experts))
+    return success();
+  return op->emitOpError("expected a bias for ")
+         << experts << " experts, got " << str(extent(bias, 0));
+}
+
+/// Checks what weights are divided by.
+template <typename OpTy>
+static LogicalResult verifyDivisor(OpTy op) {
+  if (op.getPlus() && op.getAtLeast())
+    return op.emitOpError("expected plus or at_least, got both");
+  if ((op.getPlus() || op.getAtLeast()) && op.getNorm() == Norm::None)
+    return op.emitOpError("expected a norm with ")
+           << (op.getPlus() ? "plus" : "at_least");
   return success();
 }
 
@@ -84,12 +105,9 @@ LogicalResult SelectOp::verify() {
   if (failed(verifyTopK(*this, getKey(), getK()))) // select_c1
     return failure();
   int64_t experts = extent(getKey(), 1);
-  if (getBias() && !compatible(extent(getBias(), 0), experts)) // select_c2
-    return emitOpError("expected a bias for ")
-           << experts << " experts, got " << str(extent(getBias(), 0));
-  if (getGroups()) // select_c3
-    return verifyGroups(*this, *getGroups(), experts);
-  return success();
+  if (failed(verifyBias(*this, getBias(), experts))) // select_c2
+    return failure();
+  return verifyGroups(*this, getGroups(), experts); // select_c3
 }
 
 LogicalResult SelectOp::reifyResultShapes(OpBuilder &b,
@@ -118,17 +136,38 @@ LogicalResult WeighOp::verify() {
   if (!verifyRows(*this, "indices", getIdx(),
                   extent(getScores(), 0))) // weigh_c1
     return failure();
-  if (getPlus() && getAtLeast()) // weigh_c2
-    return emitOpError("expected plus or at_least, got both");
-  if ((getPlus() || getAtLeast()) && getNorm() == Norm::None) // weigh_c2
-    return emitOpError("expected a norm with ")
-           << (getPlus() ? "plus" : "at_least");
-  return success();
+  return verifyDivisor(*this); // weigh_c2
 }
 
 LogicalResult WeighOp::reifyResultShapes(OpBuilder &b,
                                          ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(mixedExtents(b, getLoc(), getIdx()));
+  return success();
+}
+
+int64_t RouteOp::getNumExperts() { return extent(getLogits(), 1); }
+
+int64_t RouteOp::getK() { return extent(getIdxInit(), 1); }
+
+LogicalResult RouteOp::verify() {
+  if (failed(verifyTopK(*this, getLogits(), getK()))) // route_c1
+    return failure();
+  auto idx = cast<ShapedType>(getIdxInit().getType());
+  auto weights = cast<ShapedType>(getWeightsInit().getType());
+  if (failed(verifyCompatibleShape(idx, weights)) ||
+      !compatible(idx.getDimSize(0), extent(getLogits(), 0))) // route_c2
+    return emitOpError("expected indices and weights of shape ")
+           << str({extent(getLogits(), 0), getK()}) << ", got "
+           << str(idx.getShape()) << " and " << str(weights.getShape());
+  if (failed(verifyBias(*this, getBias(), getNumExperts())) ||
+      failed(verifyGroups(*this, getGroups(), getNumExperts())) ||
+      failed(verifyDivisor(*this))) // route_c3
+    return failure();
+  bool isWeighed = getNorm() != Norm::None || getScale();
+  if (getOfChosen() &&
+      (getByLogits() || getAbove() || getUntil() || isWeighed)) // route_c4
+    return emitOpError("expected of_chosen without by_logits, above, until, "
+                       "norm and scale");
   return success();
 }
 

@@ -81,6 +81,15 @@ struct LowerCallPass : mlir::moe::impl::LowerCallPassBase<LowerCallPass> {
       if (func.isPublic() &&
           failed(func.insertArgument(0, pointer, {}, func.getLoc())))
         return signalPassFailure();
+    module.walk([](NumThreadsOp op) {
+      OpBuilder builder(op);
+      ImplicitLocOpBuilder b(op.getLoc(), builder);
+      Value call = op->getParentOfType<func::FuncOp>().getArgument(0);
+      Value threads = loadCallField(b, call, CallField::Threads);
+      op.replaceAllUsesWith(
+          arith::IndexCastOp::create(b, b.getIndexType(), threads).getResult());
+      op.erase();
+    });
     for (LoadParameterOp load : loads)
       lowerLoad(load, index[load.getParameterAttr().getAttr()],
                 load->getParentOfType<func::FuncOp>().getArgument(0));

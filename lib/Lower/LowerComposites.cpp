@@ -21,16 +21,24 @@ namespace mlir::moe {
 
 namespace {
 
-/// route(l) -> weigh(score(l), select(score(l)))
+/// route(l) -> weigh(score(l), select(score(l))); by_logits, select(l);
+/// of_chosen, score(weigh(l, select(l)))
 struct LowerRoute : OpRewritePattern<RouteOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(RouteOp op,
                                 PatternRewriter &rewriter) const override {
     ImplicitLocOpBuilder b(op.getLoc(), rewriter);
-    int64_t k = cast<ShapedType>(op.getIdxInit().getType()).getDimSize(1);
-    Value scores = ScoreOp::create(b, op.getFn(), op.getLogits());
-    Value idx = SelectOp::create(b, scores, k);
-    Value weights = WeighOp::create(b, scores, idx, op.getNorm());
+    Value logits = op.getLogits(), scores = logits;
+    if (!op.getOfChosen())
+      scores = ScoreOp::create(b, op.getFn(), logits);
+    Value idx = SelectOp::create(b, op.getByLogits() ? logits : scores,
+                                 op.getK(), op.getBias(), op.getGroupsAttr(),
+                                 op.getAboveAttr(), op.getUntilAttr());
+    Value weights =
+        WeighOp::create(b, scores, idx, op.getNorm(), op.getPlusAttr(),
+                        op.getAtLeastAttr(), op.getScaleAttr());
+    if (op.getOfChosen())
+      weights = ScoreOp::create(b, op.getFn(), weights);
     rewriter.replaceOp(op, {idx, weights});
     return success();
   }
@@ -55,12 +63,12 @@ struct LowerExpertFfn : OpRewritePattern<ExpertFfnOp> {
           b, ArrayRef<OpFoldResult>{n, b.getIndexAttr(out)}, b.getF32Type());
       return GroupedMatmulOp::create(b, init.getType(), rows, weights,
                                      assign.getOffsets(), init,
-                                     /*packed=*/false)
+                                     /*packed=*/PackFormatAttr())
           .getResult();
     };
     OperandRange weights = op.getWeights();
     Value gate = matmul(rows, weights[0]), up = matmul(rows, weights[1]);
-    Value hidden = GluOp::create(b, op.getKind(), gate, up);
+    Value hidden = GluOp::create(b, GluClauses{op.getKind()}, gate, up);
     rewriter.replaceOpWithNewOp<CombineOp>(
         op, matmul(hidden, weights[2]), assign.getRow(), op.getSlotWeights());
     return success();

@@ -10,10 +10,9 @@
 
 #include "Linalg.h"
 
-#include "moe/IR/MoE.h"
+#include "moe/IR/Activations.h"
 #include "moe/Lower/Passes.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
 #define DEBUG_TYPE "moe-lower-experts"
@@ -172,91 +171,8 @@ struct LowerGroupAdd : OpRewritePattern<GroupAddOp> {
 } // namespace
 
 //===----------------------------------------------------------------------===//
-// glu
+// glu, combine, experts
 //===----------------------------------------------------------------------===//
-
-/// x / (1 + exp(-alpha x))
-static Value swish(ImplicitLocOpBuilder &b, Value x, float alpha) {
-  Value scaled = arith::NegFOp::create(b, x);
-  if (alpha != 1)
-    scaled = arith::MulFOp::create(b, scaled, constantF32(b, alpha));
-  Value exp = math::ExpOp::create(b, scaled);
-  return arith::DivFOp::create(
-      b, x, arith::AddFOp::create(b, constantF32(b, 1), exp));
-}
-
-/// bound * tanh(x / bound)
-static Value boundByTanh(ImplicitLocOpBuilder &b, Value x, float bound) {
-  Value limit = constantF32(b, bound);
-  Value tanh = math::TanhOp::create(b, arith::DivFOp::create(b, x, limit));
-  return arith::MulFOp::create(b, limit, tanh);
-}
-
-/// x/2 (1 + f)
-static Value halfTimes(ImplicitLocOpBuilder &b, Value x, Value f) {
-  Value half = arith::MulFOp::create(b, constantF32(b, 0.5f), x);
-  return arith::MulFOp::create(b, half,
-                               arith::AddFOp::create(b, constantF32(b, 1), f));
-}
-
-/// The activation of the gate, without clauses but alpha.
-static Value activate(ImplicitLocOpBuilder &b, GluOp op, Value g) {
-  auto valueOf = [](std::optional<APFloat> attr) {
-    return attr ? attr->convertToFloat() : 1;
-  };
-  switch (op.getKind()) {
-  case GluKind::SwiGLU:
-    return swish(b, g, valueOf(op.getAlpha()));
-  case GluKind::GeGLU: {
-    Value scaled =
-        arith::MulFOp::create(b, g, constantF32(b, 0.70710678118654752f));
-    return halfTimes(b, g, math::ErfOp::create(b, scaled));
-  }
-  case GluKind::GeGLUTanh: {
-    Value cube = arith::MulFOp::create(b, g, arith::MulFOp::create(b, g, g));
-    Value inner = arith::AddFOp::create(
-        b, g, arith::MulFOp::create(b, constantF32(b, 0.044715f), cube));
-    Value scaled =
-        arith::MulFOp::create(b, constantF32(b, 0.79788456080286536f), inner);
-    return halfTimes(b, g, math::TanhOp::create(b, scaled));
-  }
-  case GluKind::ReGLU:
-    return arith::MaximumFOp::create(b, g, constantF32(b, 0));
-  case GluKind::SiTU: {
-    Value sigmoid = arith::AddFOp::create(
-        b, constantF32(b, 1),
-        math::ExpOp::create(b, arith::NegFOp::create(b, g)));
-    return arith::DivFOp::create(b, boundByTanh(b, g, valueOf(op.getAlpha())),
-                                 sigmoid);
-  }
-  }
-  llvm_unreachable("all kinds are handled");
-}
-
-/// act(gate) * (up + offset), with limits
-static Value gluElement(ImplicitLocOpBuilder &b, GluOp op, Value gate,
-                        Value up) {
-  Value limit;
-  auto limited = [&](Value x) -> Value {
-    return arith::MinimumFOp::create(b, x, limit);
-  };
-  if (op.getLimit()) {
-    limit = constantF32(b, op.getLimit()->convertToFloat());
-    Value least = constantF32(b, -op.getLimit()->convertToFloat());
-    up = arith::MaximumFOp::create(b, limited(up), least);
-    if (!op.getPost())
-      gate = limited(gate);
-  }
-  Value activated = activate(b, op, gate);
-  if (op.getPost())
-    activated = limited(activated);
-  if (op.getBeta())
-    up = boundByTanh(b, up, op.getBeta()->convertToFloat());
-  if (op.getOffset())
-    up = arith::AddFOp::create(
-        b, up, constantF32(b, op.getOffset()->convertToFloat()));
-  return arith::MulFOp::create(b, activated, up);
-}
 
 namespace {
 
@@ -268,11 +184,13 @@ struct LowerGlu : OpRewritePattern<GluOp> {
     ImplicitLocOpBuilder b(op.getLoc(), rewriter);
     Value out = empty(b, tensor::getMixedSizes(b, op.getLoc(), op.getGate()),
                       b.getF32Type());
-    rewriter.replaceOp(op, generic(b, 2, {op.getGate(), op.getUp()}, out,
-                                   {{0, 1}, {0, 1}, {0, 1}},
-                                   [&](ImplicitLocOpBuilder &b, ValueRange v) {
-                                     return gluElement(b, op, v[0], v[1]);
-                                   }));
+    SmallVector<SmallVector<unsigned>> maps(op->getNumOperands() + 1, {0, 1});
+    rewriter.replaceOp(op,
+                       generic(b, 2, op->getOperands(), out, maps,
+                               [&](ImplicitLocOpBuilder &b, ValueRange v) {
+                                 return emitGlu(b, op.getClauses(), v[0],
+                                                op.getUp() ? v[1] : Value());
+                               }));
     return success();
   }
 };

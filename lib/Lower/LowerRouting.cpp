@@ -13,7 +13,7 @@
 #include "Candidate.h"
 #include "Linalg.h"
 
-#include "moe/IR/MoE.h"
+#include "moe/IR/Activations.h"
 #include "moe/Lower/Passes.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -81,39 +81,6 @@ static Value softmaxOverTokens(ImplicitLocOpBuilder &b, ScoreOp op, Value out) {
       })[0];
 }
 
-/// log(1 + u) of a u that is not negative. Of w = 1 + u rounded it is
-/// log(w) * u / (w - 1), or u where w is 1: the rounding of w cancels (Higham,
-/// Accuracy and Stability of Numerical Algorithms, section 1.14.1). LLVM has no
-/// such function, and math.log1p becomes the logarithm of w.
-static Value log1p(ImplicitLocOpBuilder &b, Value u) {
-  Value one = constantF32(b, 1), w = arith::AddFOp::create(b, one, u);
-  Value product = arith::MulFOp::create(b, math::LogOp::create(b, w), u);
-  Value quotient =
-      arith::DivFOp::create(b, product, arith::SubFOp::create(b, w, one));
-  Value isOne = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, w, one);
-  return arith::SelectOp::create(b, isOne, u, quotient);
-}
-
-/// The score of one logit, where it does not depend on others.
-static Value scoreElement(ImplicitLocOpBuilder &b, ScoreFn fn, Value x) {
-  Value zero = constantF32(b, 0), one = constantF32(b, 1);
-  if (fn == ScoreFn::Relu)
-    return arith::MaximumFOp::create(b, x, zero);
-  // Of the absolute value, so that no exponential overflows.
-  Value magnitude = math::AbsFOp::create(b, x);
-  Value exp = math::ExpOp::create(b, arith::NegFOp::create(b, magnitude));
-  if (fn == ScoreFn::Sigmoid) {
-    Value isNegative =
-        arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, x, zero);
-    Value numerator = arith::SelectOp::create(b, isNegative, exp, one);
-    return arith::DivFOp::create(b, numerator,
-                                 arith::AddFOp::create(b, one, exp));
-  }
-  return math::SqrtOp::create(
-      b, arith::AddFOp::create(b, arith::MaximumFOp::create(b, x, zero),
-                               log1p(b, exp)));
-}
-
 namespace {
 
 struct LowerScore : OpRewritePattern<ScoreOp> {
@@ -126,7 +93,7 @@ struct LowerScore : OpRewritePattern<ScoreOp> {
     if (op.getFn() != ScoreFn::Softmax) {
       scores = elementwise(b, logits, b.getF32Type(),
                            [&](ImplicitLocOpBuilder &b, ValueRange v) {
-                             return scoreElement(b, op.getFn(), v[0]);
+                             return emitScore(b, op.getFn(), v[0]);
                            });
     } else {
       Value out = empty(b, tensor::getMixedSizes(b, op.getLoc(), logits),
@@ -328,20 +295,6 @@ struct LowerSelect : OpRewritePattern<SelectOp> {
 // weigh
 //===----------------------------------------------------------------------===//
 
-/// What the weights of a token are divided by, from their sum or sum of
-/// squares.
-static Value divisor(ImplicitLocOpBuilder &b, WeighOp op, Value sum) {
-  if (op.getNorm() == Norm::L2)
-    sum = math::SqrtOp::create(b, sum);
-  if (std::optional<APFloat> plus = op.getPlus())
-    return arith::AddFOp::create(b, sum,
-                                 constantF32(b, plus->convertToFloat()));
-  if (std::optional<APFloat> least = op.getAtLeast())
-    return arith::MaximumFOp::create(b, sum,
-                                     constantF32(b, least->convertToFloat()));
-  return sum;
-}
-
 namespace {
 
 /// weigh -> gather, divide by the norm of the row, multiply
@@ -385,13 +338,16 @@ struct LowerWeigh : OpRewritePattern<WeighOp> {
                             return arith::AddFOp::create(b, v[1], term);
                           });
       // A token whose slots are all -1 may have the divisor 0.
-      weights = generic(
-          b, 2, {sum, idx}, weights, {{0}, {0, 1}, {0, 1}},
-          [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-            Value w = arith::DivFOp::create(b, v[2], divisor(b, op, v[0]));
-            return arith::SelectOp::create(b, isChosen(b, v[1]), scaled(b, w),
-                                           constantF32(b, 0));
-          });
+      weights = generic(b, 2, {sum, idx}, weights, {{0}, {0, 1}, {0, 1}},
+                        [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                          Value w = arith::DivFOp::create(
+                              b, v[2],
+                              emitDivisor(b, op.getNorm(), op.getPlusAttr(),
+                                          op.getAtLeastAttr(), v[0]));
+                          return arith::SelectOp::create(b, isChosen(b, v[1]),
+                                                         scaled(b, w),
+                                                         constantF32(b, 0));
+                        });
     }
     rewriter.replaceOp(op, weights);
     return success();

@@ -166,8 +166,11 @@ Value SizeBuilder::materialize(Value value) {
   if (auto dim = dyn_cast<memref::DimOp>(op)) {
     if (std::optional<int64_t> index = dim.getConstantIndex())
       result = materializeExtent(dim.getSource(), *index);
-  } else if (isPure(op) && op->getNumRegions() == 0) {
-    result = clone(op, cast<OpResult>(value));
+  } else if (auto load = dyn_cast<LLVM::LoadOp>(op);
+             isPure(op) || (load && load.getInvariant())) {
+    // A member of the call is the same in all entries.
+    if (op->getNumRegions() == 0)
+      result = clone(op, cast<OpResult>(value));
   }
   if (result)
     mapping.map(value, result);

@@ -9,7 +9,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe/Params/Pack.h"
-#include "moe/IR/MoE.h"
+#include "moe/IR/Packing.h"
 
 #include <cstring>
 

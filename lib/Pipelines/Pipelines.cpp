@@ -27,11 +27,12 @@ static std::unique_ptr<Pass> verify(Form form) {
 }
 
 /// Form *graph* to *fused*.
-static void addFusion(OpPassManager &pm) {
+static void addFusion(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createFuseRoutePass());
   pm.addPass(createFuseExpertFfnPass());
   pm.addPass(createLinalgElementwiseOpFusionPass());
   pm.addPass(createCpuPackWeightsPass());
+  pm.addPass(createCpuSetComputePass({options.compute}));
   pm.addPass(verify(Form::Fused));
 }
 
@@ -104,7 +105,7 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
                                      const CompileOptions &options) {
   pm.addPass(verify(Form::Graph));
   if (options.fuse)
-    addFusion(pm);
+    addFusion(pm, options);
   if (options.trace)
     pm.addNestedPass<func::FuncOp>(createLowerNamesPass());
   // Every layer function has one call: inlining makes one function of an entry

@@ -18,7 +18,9 @@ Value mlir::moe::loadCallField(ImplicitLocOpBuilder &b, Value call,
   Value member =
       LLVM::GEPOp::create(b, pointer, b.getI64Type(), call,
                           ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(field)});
-  return LLVM::LoadOp::create(b, type, member);
+  return LLVM::LoadOp::create(b, type, member, /*alignment=*/0,
+                              /*isVolatile=*/false, /*isNonTemporal=*/false,
+                              /*isInvariant=*/true);
 }
 
 Value mlir::moe::memrefAt(ImplicitLocOpBuilder &b, MemRefType type,

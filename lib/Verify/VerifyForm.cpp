@@ -69,7 +69,7 @@ static Reason notBuffers(Operation *op) {
 }
 
 static Reason notLoops(Operation *op) {
-  if (isMoE(op) && !isa<ParameterOp, LoadParameterOp>(op))
+  if (isMoE(op) && !isa<ParameterOp, LoadParameterOp, NumThreadsOp>(op))
     return "expected it to be lowered";
   if (isa_and_nonnull<linalg::LinalgDialect>(op->getDialect()) &&
       !isa<linalg::YieldOp>(op))

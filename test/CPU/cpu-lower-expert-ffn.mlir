@@ -9,28 +9,23 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
   // CHECK:      %[[N:.*]] = arith.muli %[[T]], %c2
   // CHECK:      %[[SORTED:.*]] = memref.alloc(%[[N]]) : memref<?xi32>
   // CHECK:      memref.alloc() : memref<6xi32>
-  // Rows of tokens are packed.
+  // Rows of tokens meet gate and up, which are activated.
+  // CHECK:      %[[HIDDEN:.*]] = memref.alloc(%[[N]]) : memref<?x16xf32>
   // CHECK:      scf.parallel
-  // CHECK:      scf.for
   // CHECK:        %[[SLOT:.*]] = memref.load %[[SORTED]][
   // CHECK:        %[[I:.*]] = arith.index_cast %[[SLOT]]
   // CHECK:        %[[TOKEN:.*]] = arith.divui %[[I]], %c2
   // CHECK:        vector.transfer_read %[[X]][%[[TOKEN]],
-  // Gate and up are activated and packed.
-  // CHECK:      %[[HIDDEN:.*]] = memref.alloc(%{{.*}}) : memref<?xf32>
-  // CHECK:      scf.parallel
-  // CHECK:        memref.subview %[[GATE_UP]]
+  // CHECK:        moe.panel_matmul
   // CHECK:        %[[GATE:.*]] = vector.load
   // CHECK:        %[[UP:.*]] = vector.load
-  // CHECK:        arith.negf %[[GATE]]
   // CHECK:        math.exp
-  // CHECK:        %[[SILU:.*]] = arith.divf %[[GATE]]
-  // CHECK:        %[[H:.*]] = arith.mulf %[[SILU]], %[[UP]]
-  // CHECK:        vector.scatter %[[HIDDEN]]{{.*}}, %[[H]]
+  // CHECK:        vector.transfer_write %{{.*}}, %[[HIDDEN]]
   // Each slot has a row.
   // CHECK:      %[[ROWS:.*]] = memref.alloc(%[[N]]) : memref<?x8xf32>
   // CHECK:      scf.parallel
-  // CHECK:        memref.subview %[[DOWN]]
+  // CHECK:        vector.transfer_read %[[HIDDEN]]
+  // CHECK:        moe.panel_matmul
   // CHECK:        vector.transfer_write %{{.*}}, %[[ROWS]]
   // Slots are added in order.
   // CHECK:      scf.parallel
@@ -39,7 +34,7 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
   // CHECK:          %[[V:.*]] = vector.transfer_read %[[ROWS]]
   // CHECK:          vector.fma %{{.*}}, %[[V]]
   // CHECK:        vector.transfer_write %[[SUM]], %[[Y]]
-  moe.expert_ffn swiglu packed ins(%x, %idx, %w : memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>)
+  moe.expert_ffn swiglu packed f32 inner 16 ins(%x, %idx, %w : memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>)
     weights(%gate_up, %down : memref<4x1x8x32xf32>, memref<4x1x16x32xf32>) outs(%y : memref<?x8xf32>)
   return
 }

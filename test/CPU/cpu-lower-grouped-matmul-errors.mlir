@@ -1,7 +1,15 @@
-// RUN: moe-opt %s --moe-cpu-lower-grouped-matmul -verify-diagnostics
+// RUN: moe-opt %s --moe-cpu-lower-grouped-matmul -split-input-file -verify-diagnostics
 
 func.func @no_level(%x: memref<?x64xf32>, %w: memref<1x64x32xf32>, %y: memref<?x32xf32>) {
   // expected-error @below {{expected a function with `moe.isa`}}
-  moe.grouped_matmul packed ins(%x, %w : memref<?x64xf32>, memref<1x64x32xf32>) outs(%y : memref<?x32xf32>)
+  moe.grouped_matmul packed f32 ins(%x, %w : memref<?x64xf32>, memref<1x64x32xf32>) outs(%y : memref<?x32xf32>)
+  return
+}
+
+// -----
+
+func.func @format(%x: memref<?x64xf32>, %w: memref<1x1152xi8>, %y: memref<?x32xf32>) attributes {moe.isa = "v3"} {
+  // expected-error @below {{'moe.grouped_matmul' op expected weights packed as f32 or bf16 and compute f32 or bf16, got q4_0 and f32}}
+  moe.grouped_matmul packed q4_0 ins(%x, %w : memref<?x64xf32>, memref<1x1152xi8>) outs(%y : memref<?x32xf32>)
   return
 }

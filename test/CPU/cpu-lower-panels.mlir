@@ -1,56 +1,63 @@
-// RUN: moe-opt %s --moe-cpu-lower-panels | FileCheck %s
+// RUN: moe-opt %s --moe-cpu-lower-panels --canonicalize | FileCheck %s
 
-// Accumulators are carried over K and extracted without a detour.
-// CHECK-LABEL: func @f32(
-// CHECK-SAME:    %[[ROWS:.*]]: memref<160x2xf32>, %[[PANELS:.*]]: memref<1x160x32xf32>
-func.func @f32(%rows: memref<160x2xf32>, %panels: memref<1x160x32xf32>) -> vector<16xf32> {
-  // CHECK:      %[[SUMS:.*]]:4 = scf.for %[[K:[^ ]*]] = %c0{{.*}} to %c160{{.*}} iter_args(%[[S0:[^ ]*]] =
-  // CHECK-DAG:    %[[W0:.*]] = vector.load %[[PANELS]][%c0{{.*}}, %[[K]], %c0{{.*}}] : memref<1x160x32xf32>, vector<16xf32>
-  // CHECK-DAG:    %[[W1:.*]] = vector.load %[[PANELS]][%c0{{.*}}, %[[K]], %c16{{.*}}]
-  // CHECK:        %[[X0:.*]] = memref.load %[[ROWS]][%[[K]], %c0{{.*}}]
-  // CHECK:        %[[A0:.*]] = vector.broadcast %[[X0]] : f32 to vector<16xf32>
-  // CHECK:        vector.fma %[[A0]], %[[W0]], %[[S0]] : vector<16xf32>
-  // CHECK:        vector.fma %[[A0]], %[[W1]], %{{.*}} : vector<16xf32>
-  // CHECK-COUNT-2: vector.fma
-  // CHECK-NOT:     vector.fma
-  // CHECK:      return %[[SUMS]]#2
-  %acc = moe.panel_matmul %rows, %panels : memref<160x2xf32>, memref<1x160x32xf32> -> vector<1x2x2x16xf32>
-  %v = vector.extract %acc[0, 1, 0] : vector<16xf32> from vector<1x2x2x16xf32>
-  return %v : vector<16xf32>
+// CHECK-LABEL: func @products(
+// CHECK-SAME:    %[[ROWS:[^ ]*]]: memref<?xf32>, %[[W:[^ ]*]]: memref<?xf32>
+func.func @products(%rows: memref<?xf32>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "v3"} {
+  // CHECK-DAG: %[[DEPTH:.*]] = arith.constant 160 : i64
+  // CHECK-DAG: memref.extract_aligned_pointer_as_index %[[ROWS]]
+  // CHECK:     call @moe.panel.f32.f32.v3(%{{.*}}, %{{.*}}, %[[DEPTH]], {{.*}}) : (!llvm.ptr, i64, i64, !llvm.ptr, !llvm.ptr, !llvm.ptr, i64)
+  moe.panel_matmul f32 rows(%rows[%i] count %i : memref<?xf32>) depth 160 panel(%w[%i] : memref<?xf32>)
+    into(%sums[%i] : memref<?xf32>) ahead(%i burst %i)
+  // One function serves all shapes.
+  // CHECK:     call @moe.panel.f32.f32.v3(
+  moe.panel_matmul f32 rows(%rows[%i] count %i : memref<?xf32>) depth 64 panel(%w[%i] : memref<?xf32>)
+    into(%sums[%i] : memref<?xf32>) ahead(%i burst %i)
+  return
 }
 
-// Pairs of bf16; 37 = 32 + 2 pairs + 1.
 // CHECK-LABEL: func @bf16(
-func.func @bf16(%rows: memref<37x1xf32>, %panels: memref<1x2x2x16x16x2xbf16>) -> vector<8xf32> {
-  // CHECK: %[[PAIRS:.*]] = memref.collapse_shape %{{.*}} {{\[\[}}0], [1], [2], [3], [4, 5]]
-  // CHECK: scf.for %[[BLOCK:[^ ]*]] = %c0{{.*}} to %c1{{[_ ]}}
-  // CHECK:   scf.for %[[PAIR:[^ ]*]] = %c0{{.*}} to %c16
-  // CHECK:     %[[B:.*]] = vector.load %[[PAIRS]][%c0{{.*}}, %[[BLOCK]], %c0{{.*}}, %[[PAIR]], %c0{{.*}}] : {{.*}}, vector<16xbf16>
-  // CHECK:     %[[I:.*]] = vector.bitcast %[[B]] : vector<16xbf16> to vector<8xi32>
-  // CHECK:     arith.shli %[[I]], %{{.*}} : vector<8xi32>
-  // CHECK:     arith.andi %[[I]], %{{.*}} : vector<8xi32>
-  // CHECK: scf.for %{{.*}} = %c0{{.*}} to %c2{{[_ ]}}
-  // CHECK: vector.load %[[PAIRS]][%c0, %c1, %c1, %c2, %c16]
-  // CHECK: memref.load %{{.*}}[%c36
-  %acc = moe.panel_matmul %rows, %panels : memref<37x1xf32>, memref<1x2x2x16x16x2xbf16> -> vector<1x1x4x8xf32>
-  %v = vector.extract %acc[0, 0, 3] : vector<8xf32> from vector<1x1x4x8xf32>
-  return %v : vector<8xf32>
+func.func @bf16(%rows: memref<?xf32>, %w: memref<?xbf16>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "v4"} {
+  // CHECK: call @moe.panel.bf16.f32.v4(
+  moe.panel_matmul bf16 rows(%rows[%i] count %i : memref<?xf32>) depth 160 panel(%w[%i] : memref<?xbf16>)
+    into(%sums[%i] : memref<?xf32>) ahead(%i burst %i)
+  return
 }
 
-// 6 rows of 4 registers do not fit: two walks of 12 accumulators, of which the first prefetches.
-// CHECK-LABEL: func @two_walks(
-// CHECK-SAME:    %[[AHEAD:[^ ]*]]: memref<?xf32>, %[[FROM:[^ ]*]]: index, %[[STRIDE:[^ ]*]]: index
-func.func @two_walks(%rows: memref<160x6xf32>, %panels: memref<1x160x32xf32>, %ahead: memref<?xf32>, %from: index, %stride: index) -> vector<8xf32> {
-  // CHECK:     %{{.*}}:12 = scf.for %[[K:[^ ]*]] =
-  // CHECK:       %[[SKIP:.*]] = arith.muli %[[K]], %[[STRIDE]]
-  // CHECK:       %[[AT:.*]] = arith.addi %[[FROM]], %[[SKIP]]
-  // CHECK:       memref.prefetch %[[AHEAD]][%{{.*}}], read, locality<2>, data
-  // CHECK:       %[[LINE:.*]] = arith.addi %[[AT]], %c16
-  // CHECK:       memref.prefetch %[[AHEAD]][%[[LINE]]]
-  // CHECK:     %{{.*}}:12 = scf.for
-  // CHECK-NOT: memref.prefetch
-  %acc = moe.panel_matmul %rows, %panels ahead %ahead[%from by %stride] : memref<?xf32>
-         : memref<160x6xf32>, memref<1x160x32xf32> -> vector<1x6x4x8xf32>
-  %v = vector.extract %acc[0, 5, 3] : vector<8xf32> from vector<1x6x4x8xf32>
-  return %v : vector<8xf32>
+// CHECK-LABEL: func @amx(
+func.func @amx(%rows: memref<?xbf16>, %w: memref<?xbf16>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "amx"} {
+  // CHECK: call @moe.panel.bf16.bf16.amx(
+  moe.panel_matmul bf16 compute bf16 rows(%rows[%i] count %i : memref<?xbf16>) depth 160 panel(%w[%i] : memref<?xbf16>)
+    into(%sums[%i] : memref<?xf32>) ahead(%i burst %i)
+  return
 }
+
+// Two rows of four registers are carried, with the state of the prefetch.
+// CHECK-LABEL: func private @moe.tile.f32.f32.2.v3(
+// CHECK-SAME:    attributes {{{.*}}llvm.linkage = #llvm.linkage<internal>, moe.isa = "v3", target_cpu = "x86-64-v3"
+// CHECK:         scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, i64, i64)
+// CHECK-COUNT-4:   llvm.load %{{.*}} {alignment = 32 : i64} : !llvm.ptr -> vector<8xf32>
+// CHECK:           vector.broadcast %{{.*}} : f32 to vector<8xf32>
+// CHECK-COUNT-4:   vector.fma
+// CHECK-COUNT-8:   llvm.intr.prefetch
+// The last k, which are no whole step.
+// CHECK:         scf.for
+
+// Six rows of four registers do not fit: two walks, of which the first prefetches.
+// CHECK-LABEL: func private @moe.tile.f32.f32.6.v3(
+// CHECK:     llvm.intr.prefetch
+// CHECK:     vector.fma
+// CHECK-NOT: llvm.intr.prefetch
+// CHECK:     return
+
+// Pairs of bf16.
+// CHECK-LABEL: func private @moe.tile.bf16.f32.1.v4(
+// CHECK: %[[PAIR:.*]] = llvm.load %{{.*}} {alignment = 64 : i64} : !llvm.ptr -> vector<16xi32>
+// CHECK: arith.shli %[[PAIR]]
+// CHECK: arith.andi %[[PAIR]]
+
+// CHECK-LABEL: func private @moe.panel.bf16.bf16.amx(
+// CHECK: llvm.call_intrinsic "llvm.x86.tilezero.internal"
+// CHECK: llvm.call_intrinsic "llvm.x86.tileloadd64.internal"
+// CHECK: llvm.call_intrinsic "llvm.x86.tileloaddt164.internal"
+// CHECK: llvm.call_intrinsic "llvm.x86.tdpbf16ps.internal"
+// CHECK: llvm.call_intrinsic "llvm.x86.tilestored64.internal"

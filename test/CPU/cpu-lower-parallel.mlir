@@ -5,7 +5,7 @@
 //  CHECK-SAME: (%[[CALL:.*]]: !llvm.ptr, %[[N:.*]]: index, %[[OUT:.*]]: memref<?xindex>)
 //   CHECK-DAG: %[[COUNTER:.*]] = memref.alloca() : memref<i64>
 //   CHECK-DAG: %[[FIELD:.*]] = llvm.getelementptr %[[CALL]][2]
-//   CHECK-DAG: %[[THREADS:.*]] = llvm.load %[[FIELD]] : !llvm.ptr -> i64
+//   CHECK-DAG: %[[THREADS:.*]] = llvm.load %[[FIELD]] invariant : !llvm.ptr -> i64
 //       CHECK: %[[COUNT:.*]] = arith.index_cast %[[N]] : index to i64
 //       CHECK: memref.store %{{.*}}, %[[COUNTER]][] : memref<i64>
 //       CHECK: %[[I32:.*]] = arith.trunci %[[THREADS]] : i64 to i32

@@ -8,7 +8,7 @@ moe.parameter @w : tensor<4x64x160xbf16> from "layers.{0}.weight"
 // CHECK-SAME:    %[[L:[^:]*]]: index
 func.func @dense(%l: index, %x: tensor<?x160xf32>, %init: tensor<?x64xf32>) -> tensor<?x64xf32> {
   // CHECK-NEXT: %[[W:.*]] = moe.load_parameter @w.packed[%[[L]]] : tensor<2x5x2x16x16x2xbf16>
-  // CHECK-NEXT: moe.grouped_matmul packed ins(%{{.*}}, %[[W]] :
+  // CHECK-NEXT: moe.grouped_matmul packed bf16 ins(%{{.*}}, %[[W]] :
   %w = moe.load_parameter @w[%l] : tensor<64x160xbf16>
   %y = moe.grouped_matmul ins(%x, %w : tensor<?x160xf32>, tensor<64x160xbf16>)
          outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
@@ -26,9 +26,9 @@ func.func @shared(%x: tensor<?x160xf32>, %init: tensor<?x259xf32>)
     -> (tensor<?x259xf32>, tensor<?x259xf32>, tensor<259x160xf32>) {
   // CHECK:      %[[E:.*]] = moe.load_parameter @embed :
   // CHECK-NEXT: %[[P:.*]] = moe.load_parameter @embed.packed :
-  // CHECK-NEXT: moe.grouped_matmul packed ins(%{{.*}}, %[[P]] :
+  // CHECK-NEXT: moe.grouped_matmul packed f32 ins(%{{.*}}, %[[P]] :
   // CHECK-NEXT: %[[Q:.*]] = moe.load_parameter @embed.packed :
-  // CHECK-NEXT: moe.grouped_matmul packed ins(%{{.*}}, %[[Q]] :
+  // CHECK-NEXT: moe.grouped_matmul packed f32 ins(%{{.*}}, %[[Q]] :
   %w = moe.load_parameter @embed : tensor<259x160xf32>
   %y = moe.grouped_matmul ins(%x, %w : tensor<?x160xf32>, tensor<259x160xf32>)
          outs(%init : tensor<?x259xf32>) -> tensor<?x259xf32>
@@ -49,7 +49,7 @@ moe.parameter @down : tensor<2x4x8x16xf32> from "{0}.{1}.down"
 func.func @ffn(%l: index, %x: tensor<?x8xf32>, %idx: tensor<?x2xi32>, %w: tensor<?x2xf32>, %init: tensor<?x8xf32>) -> tensor<?x8xf32> {
   // CHECK-NEXT: %[[G:.*]] = moe.load_parameter @gate_up.packed[%{{.*}}] : tensor<4x1x8x32xf32>
   // CHECK-NEXT: %[[D:.*]] = moe.load_parameter @down.packed[%{{.*}}] : tensor<4x1x16x32xf32>
-  // CHECK-NEXT: moe.expert_ffn swiglu packed ins({{.*}}) weights(%[[G]], %[[D]] :
+  // CHECK-NEXT: moe.expert_ffn swiglu packed f32 inner 16 ins({{.*}}) weights(%[[G]], %[[D]] :
   %gate = moe.load_parameter @gate[%l] : tensor<4x16x8xf32>
   %up = moe.load_parameter @up[%l] : tensor<4x16x8xf32>
   %down = moe.load_parameter @down[%l] : tensor<4x8x16xf32>

@@ -4,6 +4,7 @@
 
 moe.parameter @up : tensor<4x16x96x160xbf16> from "model.layers.{0}.mlp.experts.{1}.up_proj.weight"
 moe.parameter @up.packed : tensor<4x16x3x5x2x16x16x2xbf16> pack of [@up]
+moe.parameter @up.packed_q4_0 : tensor<4x16x3x2880xi8> pack q4_0 of [@up]
 
 moe.parameter @blocks : tensor<4x16x192x5x16xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_blocks"
 moe.parameter @scales : tensor<4x16x192x5xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_scales"
@@ -78,8 +79,9 @@ func.func @grouped_matmul(%xs: tensor<?x160xf32>, %w: tensor<16x96x160xbf16>, %o
 
 // CHECK-LABEL: func.func @route(
 // CHECK: moe.route
-func.func @route(%logits: tensor<?x16xf32>, %a: tensor<?x4xi32>, %b: tensor<?x4xf32>) {
-  %idx, %w = moe.route softmax ins(%logits : tensor<?x16xf32>) norm sum
+func.func @route(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>, %a: tensor<?x4xi32>, %b: tensor<?x4xf32>) {
+  %idx, %w = moe.route sigmoid ins(%logits : tensor<?x16xf32>) bias(%bias : tensor<16xf32>)
+               groups <4 keep 2 by 2 fill neg_inf> norm sum plus 1.0e-20 scale 2.5
                outs(%a, %b : tensor<?x4xi32>, tensor<?x4xf32>) -> tensor<?x4xi32>, tensor<?x4xf32>
   return
 }
@@ -114,10 +116,18 @@ func.func @cache_update(%k: tensor<?x4x40xf32>, %cu: tensor<?xi32>, %past: tenso
   return
 }
 
+// CHECK-LABEL: func.func @num_threads(
+// CHECK: moe.num_threads
+func.func @num_threads() {
+  %n = moe.num_threads
+  return
+}
+
 // CHECK-LABEL: func.func @panel_matmul(
 // CHECK: moe.panel_matmul
-func.func @panel_matmul(%rows: memref<160x12xf32>, %panels: memref<1x160x32xf32>) {
-  %acc = moe.panel_matmul %rows, %panels : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
+func.func @panel_matmul(%rows: memref<?xf32>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
+  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
   return
 }
 

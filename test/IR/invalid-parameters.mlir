@@ -62,6 +62,24 @@ moe.parameter @parameter_c5_packed : tensor<1x4x32xf32> pack of [@matrix]
 
 // -----
 
+moe.parameter @matrix : tensor<33x4xf32> from "matrix"
+// expected-error @below {{'moe.parameter' op expected a format of bytes to pack in 'i8', got none}}
+moe.parameter @parameter_c5_no_format : tensor<2x1088xi8> pack of [@matrix]
+
+// -----
+
+moe.parameter @matrix : tensor<33x4xf32> from "matrix"
+// expected-error @below {{'moe.parameter' op expected a format of bytes to pack in 'f32', got f32}}
+moe.parameter @parameter_c5_float_format : tensor<2x4x32xf32> pack f32 of [@matrix]
+
+// -----
+
+moe.parameter @matrix : tensor<33x4xf32> from "matrix"
+// expected-error @below {{'moe.parameter' op expected the packed type 'tensor<2x576xi8>', got 'tensor<2x1088xi8>'}}
+moe.parameter @parameter_c5_bytes : tensor<2x1088xi8> pack q4_0 of [@matrix]
+
+// -----
+
 moe.parameter @bytes : tensor<4x4xi8> from "bytes"
 // expected-error @below {{'moe.parameter' op expected a matrix of floats to pack, got 'tensor<4x4xi8>'}}
 moe.parameter @parameter_c5_floats : tensor<1x4x32xi8> pack of [@bytes]

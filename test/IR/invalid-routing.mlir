@@ -98,6 +98,41 @@ func.func @route_c2(%logits: memref<3x16xf32>, %idx: memref<5x4xi32>, %w: memref
 
 // -----
 
+func.func @route_c3(%logits: memref<?x16xf32>, %bias: memref<8xbf16>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>) {
+  // expected-error @below {{'moe.route' op expected a bias for 16 experts, got 8}}
+  moe.route softmax ins(%logits : memref<?x16xf32>) bias(%bias : memref<8xbf16>)
+    outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  return
+}
+
+// -----
+
+func.func @route_c3_groups(%logits: memref<?x16xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>) {
+  // expected-error @below {{'moe.route' op expected a number of groups that divides 16 experts, got 3}}
+  moe.route softmax ins(%logits : memref<?x16xf32>) groups <3 keep 1 by 1 fill zero>
+    outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  return
+}
+
+// -----
+
+func.func @route_c3_divisor(%logits: memref<?x16xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>) {
+  // expected-error @below {{'moe.route' op expected a norm with plus}}
+  moe.route softmax ins(%logits : memref<?x16xf32>) plus 1.0 outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  return
+}
+
+// -----
+
+func.func @route_c4(%logits: memref<?x16xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>) {
+  // expected-error @below {{'moe.route' op expected of_chosen without by_logits, above, until, norm and scale}}
+  moe.route softmax of_chosen ins(%logits : memref<?x16xf32>) scale 2.0
+    outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  return
+}
+
+// -----
+
 func.func @score_c1(%l: tensor<?x16xf32>) {
   // expected-error @below {{'moe.score' op expected softmax over tokens, got sigmoid}}
   %s = moe.score sigmoid %l over_tokens : tensor<?x16xf32>

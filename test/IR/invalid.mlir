@@ -66,8 +66,49 @@ func.func @grouped_matmul_c4(%xs: tensor<3x160xf32>, %w: tensor<96x160xf32>, %in
 // -----
 
 func.func @grouped_matmul_c5(%xs: memref<?x160xf32>, %w: memref<96x160xf32>, %init: memref<?x96xf32>) {
-  // expected-error @below {{'moe.grouped_matmul' op expected packed weights of shape [3,160,32], got [96,160]}}
-  moe.grouped_matmul packed ins(%xs, %w : memref<?x160xf32>, memref<96x160xf32>) outs(%init : memref<?x96xf32>)
+  // expected-error @below {{'moe.grouped_matmul' op expected weights packed as [3,160,32] of 'f32', got 'memref<96x160xf32>'}}
+  moe.grouped_matmul packed f32 ins(%xs, %w : memref<?x160xf32>, memref<96x160xf32>) outs(%init : memref<?x96xf32>)
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c5_element(%xs: memref<?x160xf32>, %w: memref<3x160x32xf32>, %init: memref<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected weights packed as [3,160,32] of 'f16', got 'memref<3x160x32xf32>'}}
+  moe.grouped_matmul packed f16 ins(%xs, %w : memref<?x160xf32>, memref<3x160x32xf32>) outs(%init : memref<?x96xf32>)
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c5_bytes(%xs: memref<?x160xf32>, %w: memref<3x5440xi8>, %init: memref<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected weights packed as [3,2880] of 'i8', got 'memref<3x5440xi8>'}}
+  moe.grouped_matmul packed q4_0 ins(%xs, %w : memref<?x160xf32>, memref<3x5440xi8>) outs(%init : memref<?x96xf32>)
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c5_floats(%xs: memref<?x160xf32>, %w: memref<96x160xi8>, %init: memref<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected weights of floats, got 'memref<96x160xi8>'}}
+  moe.grouped_matmul ins(%xs, %w : memref<?x160xf32>, memref<96x160xi8>) outs(%init : memref<?x96xf32>)
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c6(%xs: memref<?x160xf32>, %w: memref<3x2880xi8>, %init: memref<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected weights packed for compute bf16, got q4_0}}
+  moe.grouped_matmul packed q4_0 compute bf16 ins(%xs, %w : memref<?x160xf32>, memref<3x2880xi8>)
+    outs(%init : memref<?x96xf32>)
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_c6_unpacked(%xs: memref<?x160xf32>, %w: memref<96x160xbf16>, %init: memref<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected weights packed for compute int8, got unpacked ones}}
+  moe.grouped_matmul compute int8 ins(%xs, %w : memref<?x160xf32>, memref<96x160xbf16>) outs(%init : memref<?x96xf32>)
   return
 }
 
@@ -96,7 +137,7 @@ func.func @expert_ffn_c1_static(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w
 
 func.func @expert_ffn_c2(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
                          %up: memref<16x96x160xf32>) {
-  // expected-error @below {{'moe.expert_ffn' op expected down of shape [16,160,96], got [16,96,160]}}
+  // expected-error @below {{'moe.expert_ffn' op expected down of floats [16,160,96], got 'memref<16x96x160xf32>'}}
   moe.expert_ffn swiglu ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
     weights(%up, %up, %up : memref<16x96x160xf32>, memref<16x96x160xf32>, memref<16x96x160xf32>)
     outs(%x : memref<?x160xf32>)
@@ -107,8 +148,8 @@ func.func @expert_ffn_c2(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memre
 
 func.func @expert_ffn_c2_packed(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
                                 %up: memref<16x6x128x32xf32>, %down: memref<16x5x96x32xf32>) {
-  // expected-error @below {{'moe.expert_ffn' op expected gate and up of shape [16,6,160,32], got [16,6,128,32]}}
-  moe.expert_ffn swiglu packed ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+  // expected-error @below {{'moe.expert_ffn' op expected gate and up packed as [16,6,160,32] of 'f32', got 'memref<16x6x128x32xf32>'}}
+  moe.expert_ffn swiglu packed f32 inner 96 ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
     weights(%up, %down : memref<16x6x128x32xf32>, memref<16x5x96x32xf32>) outs(%x : memref<?x160xf32>)
   return
 }
@@ -126,25 +167,40 @@ func.func @expert_ffn_c3(%x: memref<3x160xf32>, %idx: memref<3x4xi32>, %w: memre
 
 // -----
 
-func.func @panel_matmul_c1(%rows: memref<?x4xf32>, %panels: memref<1x160x32xf32>) {
-  // expected-error @below {{'moe.panel_matmul' op expected rows of static shape, got 'memref<?x4xf32>'}}
-  %acc = moe.panel_matmul %rows, %panels : memref<?x4xf32>, memref<1x160x32xf32> -> vector<1x4x2x16xf32>
+func.func @expert_ffn_c4(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                         %up: memref<16x6x160x32xf32>, %down: memref<16x5x96x32xf32>) {
+  // expected-error @below {{'moe.expert_ffn' op expected inner of at least 1 with packed, got 0}}
+  moe.expert_ffn swiglu packed f32 inner 0 ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %down : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) outs(%x : memref<?x160xf32>)
   return
 }
 
 // -----
 
-func.func @panel_matmul_c2(%rows: memref<160x4xf32>, %panels: memref<1x96x32xf32>) {
-  // expected-error @below {{'moe.panel_matmul' op expected panels of shape [1,160,32], got [1,96,32]}}
-  %acc = moe.panel_matmul %rows, %panels : memref<160x4xf32>, memref<1x96x32xf32> -> vector<1x4x2x16xf32>
+func.func @expert_ffn_c5(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                         %up: memref<16x6x160x32xf32>, %down: memref<16x5x96x32xf32>) {
+  // expected-error @below {{'moe.expert_ffn' op expected weights packed for compute int8, got f32}}
+  moe.expert_ffn swiglu packed f32 inner 96 compute int8
+    ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %down : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) outs(%x : memref<?x160xf32>)
   return
 }
 
 // -----
 
-func.func @panel_matmul_c3(%rows: memref<160x4xf32>, %panels: memref<1x160x32xf32>) {
-  // expected-error @below {{'moe.panel_matmul' op expected a result of [1,4] registers for 32 columns, got [1,4,1,16]}}
-  %acc = moe.panel_matmul %rows, %panels : memref<160x4xf32>, memref<1x160x32xf32> -> vector<1x4x1x16xf32>
+func.func @panel_matmul_c1(%rows: memref<?xf32>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) {
+  // expected-error @below {{'moe.panel_matmul' op expected weights of 'bf16', got 'memref<?xf32>'}}
+  moe.panel_matmul bf16 rows(%rows[%i] count %i : memref<?xf32>) depth 160 panel(%w[%i] : memref<?xf32>)
+    into(%sums[%i] : memref<?xf32>) ahead(%i burst %i)
+  return
+}
+
+// -----
+
+func.func @panel_matmul_c2(%rows: memref<?xf32>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) {
+  // expected-error @below {{'moe.panel_matmul' op expected a compute that goes with f32, got int8}}
+  moe.panel_matmul f32 compute int8 rows(%rows[%i] count %i : memref<?xf32>) depth 160 panel(%w[%i] : memref<?xf32>)
+    into(%sums[%i] : memref<?xf32>) ahead(%i burst %i)
   return
 }
 
@@ -159,7 +215,7 @@ func.func @group_add_c1(%ys: tensor<?x96xf32>, %b: tensor<16x95xf32>, %o: tensor
 // -----
 
 func.func @glu_c1(%g: tensor<?x96xf32>) {
-  // expected-error @below {{'moe.glu' op expected alpha with swiglu and situ, and beta with situ, which needs both; got reglu}}
+  // expected-error @below {{'moe.glu' op expected alpha with swiglu, silu and situ, and beta with situ, which needs both; got reglu}}
   %h = moe.glu reglu %g, %g alpha 2.0 : tensor<?x96xf32>
   return
 }
@@ -185,6 +241,30 @@ func.func @glu_c2(%g: tensor<?x96xf32>) {
 func.func @glu_c2_post(%g: tensor<?x96xf32>) {
   // expected-error @below {{'moe.glu' op expected a limit with post}}
   %h = moe.glu swiglu %g, %g post : tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @glu_c3(%g: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.glu' op expected a gate and up for swiglu}}
+  %h = moe.glu swiglu %g : tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @glu_c3_ungated(%g: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.glu' op expected one operand and no offset for relu}}
+  %h = moe.glu relu %g, %g : tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @glu_c3_offset(%g: tensor<?x96xf32>) {
+  // expected-error @below {{'moe.glu' op expected one operand and no offset for gelu}}
+  %h = moe.glu gelu %g offset 1.0 : tensor<?x96xf32>
   return
 }
 

@@ -14,6 +14,12 @@ moe.parameter @dense_up : tensor<2x96x160xbf16> from "layers.{0}.up.weight" at [
 moe.parameter @dense_up.packed : tensor<2x3x5x2x16x16x2xbf16> pack of [@dense_up]
 // CHECK: moe.parameter @gate_up.packed : tensor<4x16x6x160x32xf32> pack of [@up, @up]
 moe.parameter @gate_up.packed : tensor<4x16x6x160x32xf32> pack of [@up, @up]
+// CHECK: moe.parameter @dense_up.packed_mxfp4 : tensor<2x3x3264xi8> pack mxfp4 of [@dense_up]
+moe.parameter @dense_up.packed_mxfp4 : tensor<2x3x3264xi8> pack mxfp4 of [@dense_up]
+// CHECK: moe.parameter @half : tensor<96x160xf16> from "half"
+moe.parameter @half : tensor<96x160xf16> from "half"
+// CHECK: moe.parameter @half.packed : tensor<3x160x32xf16> pack of [@half]
+moe.parameter @half.packed : tensor<3x160x32xf16> pack of [@half]
 // CHECK: moe.parameter @fused : tensor<4x16x160x192xbf16> from "layers.{0}.gate_up_proj"
 moe.parameter @fused : tensor<4x16x160x192xbf16> from "layers.{0}.gate_up_proj"
 // CHECK: moe.parameter @gate : tensor<4x16x96x160xbf16> view of @fused by [[MAP]]
@@ -90,6 +96,19 @@ func.func @route(%logits: tensor<3x16xf32>, %idx: tensor<3x4xi32>, %w: tensor<3x
   return
 }
 
+// CHECK-LABEL: func @route_clauses(
+func.func @route_clauses(%logits: memref<?x16xf32>, %bias: memref<16xbf16>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>) {
+  // CHECK: moe.route sigmoid ins(%{{.*}} : memref<?x16xf32>) bias(%{{.*}} : memref<16xbf16>) groups <4 keep 2 by 2 fill neg_inf> norm sum plus 9.99999968E-21 scale 2.500000e+00 outs(
+  moe.route sigmoid ins(%logits : memref<?x16xf32>) bias(%bias : memref<16xbf16>) groups <4 keep 2 by 2 fill neg_inf>
+    norm sum plus 1.0e-20 scale 2.5 outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  // CHECK: moe.route relu by_logits ins(%{{.*}} : memref<?x16xf32>) above 0.000000e+00 until 5.000000e-01 norm l2 at_least 1.000000e+00 outs(
+  moe.route relu by_logits ins(%logits : memref<?x16xf32>) above 0.0 until 0.5 norm l2 at_least 1.0
+    outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  // CHECK: moe.route softmax of_chosen ins(%{{.*}} : memref<?x16xf32>) outs(
+  moe.route softmax of_chosen ins(%logits : memref<?x16xf32>) outs(%idx, %w : memref<?x4xi32>, memref<?x4xf32>)
+  return
+}
+
 // CHECK-LABEL: func @assign(
 func.func @assign(%idx: tensor<?x4xi32>) {
   // CHECK: moe.assign %{{.*}} into 16 : tensor<?x4xi32>
@@ -118,8 +137,32 @@ func.func @grouped_matmul(%xs: tensor<?x160xf32>, %up: tensor<16x96x160xbf16>, %
 
 // CHECK-LABEL: func @grouped_matmul_on_buffers(
 func.func @grouped_matmul_on_buffers(%xs: memref<?x160xf32>, %up: memref<3x160x32xf32>, %init: memref<?x96xf32>) {
-  // CHECK: moe.grouped_matmul packed ins(%{{.*}}, %{{.*}} : memref<?x160xf32>, memref<3x160x32xf32>) outs(%{{.*}} : memref<?x96xf32>){{$}}
-  moe.grouped_matmul packed ins(%xs, %up : memref<?x160xf32>, memref<3x160x32xf32>) outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed f32 ins(%{{.*}}, %{{.*}} : memref<?x160xf32>, memref<3x160x32xf32>) outs(%{{.*}} : memref<?x96xf32>){{$}}
+  moe.grouped_matmul packed f32 ins(%xs, %up : memref<?x160xf32>, memref<3x160x32xf32>) outs(%init : memref<?x96xf32>)
+  return
+}
+
+// CHECK-LABEL: func @grouped_matmul_packed(
+func.func @grouped_matmul_packed(%xs: memref<?x160xf32>, %f16: memref<3x160x32xf16>, %bf16: memref<3x5x2x16x16x2xbf16>,
+                                 %int8: memref<3x6272xi8>, %q8: memref<3x5440xi8>, %q4: memref<3x2880xi8>,
+                                 %fp4: memref<3x3264xi8>, %init: memref<?x96xf32>) {
+  // CHECK: moe.grouped_matmul packed f16 ins(
+  moe.grouped_matmul packed f16 ins(%xs, %f16 : memref<?x160xf32>, memref<3x160x32xf16>) outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed bf16 compute bf16 ins(
+  moe.grouped_matmul packed bf16 compute bf16 ins(%xs, %bf16 : memref<?x160xf32>, memref<3x5x2x16x16x2xbf16>)
+    outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed int8 compute int8 ins(
+  moe.grouped_matmul packed int8 compute int8 ins(%xs, %int8 : memref<?x160xf32>, memref<3x6272xi8>)
+    outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed q8_0 ins(
+  moe.grouped_matmul packed q8_0 compute f32 ins(%xs, %q8 : memref<?x160xf32>, memref<3x5440xi8>)
+    outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed q4_0 compute int8 ins(
+  moe.grouped_matmul packed q4_0 compute int8 ins(%xs, %q4 : memref<?x160xf32>, memref<3x2880xi8>)
+    outs(%init : memref<?x96xf32>)
+  // CHECK: moe.grouped_matmul packed mxfp4 compute bf16 ins(
+  moe.grouped_matmul packed mxfp4 compute bf16 ins(%xs, %fp4 : memref<?x160xf32>, memref<3x3264xi8>)
+    outs(%init : memref<?x96xf32>)
   return
 }
 
@@ -150,9 +193,19 @@ func.func @expert_ffn(%x: tensor<?x160xf32>, %idx: tensor<?x4xi32>, %w: tensor<?
 // CHECK-LABEL: func @expert_ffn_on_buffers(
 func.func @expert_ffn_on_buffers(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
                                  %up: memref<16x6x160x32xf32>, %down: memref<16x5x96x32xf32>) {
-  // CHECK: moe.expert_ffn swiglu packed ins(%{{.*}}) weights(%{{.*}}, %{{.*}} : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) outs(%{{.*}} : memref<?x160xf32>){{$}}
-  moe.expert_ffn swiglu packed ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+  // CHECK: moe.expert_ffn swiglu packed f32 inner 96 ins(%{{.*}}) weights(%{{.*}}, %{{.*}} : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) outs(%{{.*}} : memref<?x160xf32>){{$}}
+  moe.expert_ffn swiglu packed f32 inner 96 ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
     weights(%up, %down : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) outs(%x : memref<?x160xf32>)
+  return
+}
+
+// CHECK-LABEL: func @expert_ffn_packed(
+func.func @expert_ffn_packed(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                             %up: memref<16x6x2880xi8>, %down: memref<16x5x1728xi8>) {
+  // CHECK: moe.expert_ffn swiglu packed q4_0 inner 96 compute int8 ins(
+  moe.expert_ffn swiglu packed q4_0 inner 96 compute int8
+    ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %down : memref<16x6x2880xi8>, memref<16x5x1728xi8>) outs(%x : memref<?x160xf32>)
   return
 }
 
@@ -187,10 +240,22 @@ func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache
 }
 
 // CHECK-LABEL: func @panel_matmul(
-func.func @panel_matmul(%rows: memref<160x12xf32>, %panels: memref<1x160x32xf32>) {
-  // CHECK: moe.panel_matmul %{{.*}}, %{{.*}} : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
-  %acc = moe.panel_matmul %rows, %panels : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
+func.func @panel_matmul(%rows: memref<?xf32>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
+  // CHECK:      moe.panel_matmul bf16 rows(%{{.*}}[%{{.*}}] count %{{.*}} : memref<?xf32>) depth 160 panel(%{{.*}}[%{{.*}}] : memref<?xbf16>)
+  // CHECK-SAME:   into(%{{.*}}[%{{.*}}] : memref<?xf32>) ahead(%{{.*}} burst %{{.*}})
+  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
+  // CHECK:      moe.panel_matmul bf16 compute bf16 rows
+  moe.panel_matmul bf16 compute bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
   return
+}
+
+// CHECK-LABEL: func @num_threads(
+func.func @num_threads() -> index {
+  // CHECK: moe.num_threads
+  %n = moe.num_threads
+  return %n : index
 }
 
 // CHECK-LABEL: func @limit(
@@ -220,6 +285,8 @@ func.func @glu_clauses(%g: tensor<?x96xf32>, %u: tensor<?x96xf32>) {
   %situ = moe.glu situ %g, %u alpha 4.0 beta 25.0 : tensor<?x96xf32>
   // CHECK: moe.glu geglu_tanh %{{.*}}, %{{.*}} limit 3.000000e+00 post : tensor<?x96xf32>
   %post = moe.glu geglu_tanh %g, %u limit 3.0 post : tensor<?x96xf32>
+  // CHECK: moe.glu relu2 %{{[^,]*}} limit 6.000000e+00 : tensor<?x96xf32>
+  %ungated = moe.glu relu2 %g limit 6.0 : tensor<?x96xf32>
   return
 }
 

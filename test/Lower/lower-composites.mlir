@@ -37,7 +37,7 @@ func.func @expert_ffn(%x: tensor<?x160xf32>, %idx: tensor<?x4xi32>, %w: tensor<?
 func.func @packed(%x: tensor<?x160xf32>, %idx: tensor<?x4xi32>, %w: tensor<?x4xf32>, %up: tensor<16x6x160x32xf32>,
                   %down: tensor<16x5x96x32xf32>) -> tensor<?x160xf32> {
   // CHECK: moe.expert_ffn swiglu packed
-  %y = moe.expert_ffn swiglu packed ins(%x, %idx, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>)
+  %y = moe.expert_ffn swiglu packed f32 inner 96 ins(%x, %idx, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>)
          weights(%up, %down : tensor<16x6x160x32xf32>, tensor<16x5x96x32xf32>)
          outs(%x : tensor<?x160xf32>) -> tensor<?x160xf32>
   return %y : tensor<?x160xf32>

@@ -58,7 +58,7 @@ func.func @dense_bf16(%x: tensor<?x160xf32>, %w: tensor<96x160xbf16>, %init: ten
 // CHECK-LABEL: func @packed(
 func.func @packed(%x: tensor<?x160xf32>, %w: tensor<3x160x32xf32>, %init: tensor<?x96xf32>) -> tensor<?x96xf32> {
   // CHECK: moe.grouped_matmul packed
-  %y = moe.grouped_matmul packed ins(%x, %w : tensor<?x160xf32>, tensor<3x160x32xf32>)
+  %y = moe.grouped_matmul packed f32 ins(%x, %w : tensor<?x160xf32>, tensor<3x160x32xf32>)
          outs(%init : tensor<?x96xf32>) -> tensor<?x96xf32>
   return %y : tensor<?x96xf32>
 }
@@ -107,16 +107,25 @@ func.func @group_add(%ys: tensor<?x96xf32>, %bias: tensor<16x96xbf16>, %offsets:
 // CHECK-LABEL: func @glu_clauses(
 func.func @glu_clauses(%g: tensor<?x96xf32>, %u: tensor<?x96xf32>) -> tensor<?x96xf32> {
   // CHECK: ^bb0(%[[G:.*]]: f32, %[[U:.*]]: f32, %{{.*}}: f32):
-  // CHECK:   %[[UP_MOST:.*]] = arith.minimumf %[[U]]
-  // CHECK:   %[[UP:.*]] = arith.maximumf %[[UP_MOST]]
   // CHECK:   %[[GATE:.*]] = arith.minimumf %[[G]]
   // CHECK:   %[[MINUS:.*]] = arith.negf %[[GATE]]
   // CHECK:   %[[SCALED:.*]] = arith.mulf %[[MINUS]]
   // CHECK:   math.exp %[[SCALED]]
   // CHECK:   %[[ACT:.*]] = arith.divf %[[GATE]]
+  // CHECK:   %[[UP_MOST:.*]] = arith.minimumf %[[U]]
+  // CHECK:   %[[UP:.*]] = arith.maximumf %[[UP_MOST]]
   // CHECK:   %[[SHIFTED:.*]] = arith.addf %[[UP]]
   // CHECK:   arith.mulf %[[ACT]], %[[SHIFTED]]
   %h = moe.glu swiglu %g, %u alpha 1.702 offset 1.0 limit 7.0 : tensor<?x96xf32>
+  return %h : tensor<?x96xf32>
+}
+
+// CHECK-LABEL: func @ungated(
+func.func @ungated(%g: tensor<?x96xf32>) -> tensor<?x96xf32> {
+  // CHECK: ^bb0(%[[G:.*]]: f32, %{{.*}}: f32):
+  // CHECK:   %[[RELU:.*]] = arith.maximumf %[[G]]
+  // CHECK:   arith.mulf %[[RELU]], %[[RELU]]
+  %h = moe.glu relu2 %g : tensor<?x96xf32>
   return %h : tensor<?x96xf32>
 }
 

@@ -251,11 +251,24 @@ GLUS = [
     {"kind": "reglu"},
     {"kind": "situ", "alpha": 2.0, "beta": 3.0},
 ]
+ACTIVATIONS = [
+    {"kind": "silu", "alpha": 2.0},
+    {"kind": "gelu"},
+    {"kind": "gelu_tanh", "limit": 0.5, "post": True},
+    {"kind": "relu", "limit": 0.5},
+    {"kind": "relu2"},
+]
 
 
-@case(lambda x, y: tuple(reference.glu(x, y, **clauses) for clauses in GLUS), x=X, y=Y)
+def activated(module, x, y):
+    return tuple(module.glu(x, y, **clauses) for clauses in GLUS) + tuple(
+        module.glu(x, **clauses) for clauses in ACTIVATIONS
+    )
+
+
+@case(lambda x, y: activated(reference, x, y), x=X, y=Y)
 def glus(x, y):
-    return tuple(ops.glu(x, y, **clauses) for clauses in GLUS)
+    return activated(ops, x, y)
 
 
 def mixed(module, x, logits):

@@ -111,6 +111,10 @@ TEXTS = {
         lambda rows, **_: ops.glu(rows, rows, "situ", alpha=25, beta=25),
         "%hidden = moe.glu situ %rows, %rows alpha 25.0 beta 25.0 : tensor<?x96xf32>",
     ),
+    "glu without a gate": (
+        lambda rows, **_: ops.glu(rows, kind="relu2", limit=6),
+        "%hidden = moe.glu relu2 %rows limit 6.0 : tensor<?x96xf32>",
+    ),
     "balance": (
         lambda s, i, cu, **_: ops.aux_loss("balance", s, i, scale=0.01, cu=cu),
         f"%loss = moe.aux_loss balance %s at(%i : {INDEX}) of(%cu : tensor<?xi32>) scale 0.01 : {SCORES}",
@@ -316,6 +320,14 @@ REFUSED = {
     "glu": (
         lambda rows, **_: ops.glu(rows, rows, post=True),
         "glu: post: expected a limit, got none",
+    ),
+    "glu: kind": (
+        lambda rows, **_: ops.glu(rows, kind="swiglu"),
+        "glu: kind: expected silu or gelu or gelu_tanh or relu or relu2, got swiglu",
+    ),
+    "glu: offset": (
+        lambda rows, **_: ops.glu(rows, kind="relu", offset=1),
+        "glu: offset: expected none for relu, got 1",
     ),
     "noise": (
         lambda counts, s, **_: ops.noise("normal", counts, s),

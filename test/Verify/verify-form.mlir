@@ -19,7 +19,7 @@ func.func @composite(%logits: tensor<?x16xf32>, %idx: tensor<?x4xi32>, %w: tenso
 
 func.func @packed(%x: tensor<?x160xf32>, %w: tensor<3x160x32xf32>, %init: tensor<?x96xf32>) {
   // expected-error @below {{'moe.grouped_matmul' op expected weights as the checkpoint has them, got packed ones in the form graph}}
-  %y = moe.grouped_matmul packed ins(%x, %w : tensor<?x160xf32>, tensor<3x160x32xf32>)
+  %y = moe.grouped_matmul packed f32 ins(%x, %w : tensor<?x160xf32>, tensor<3x160x32xf32>)
          outs(%init : tensor<?x96xf32>) -> tensor<?x96xf32>
   return
 }

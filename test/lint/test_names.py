@@ -11,7 +11,7 @@ import moec.ops
 import moec.reference
 
 # Declarations and terminators compute nothing, and panel_matmul is the tile of a grouped_matmul.
-WITHOUT_REFERENCE = {"parameter", "load_parameter", "panel_matmul", "yield"}
+WITHOUT_REFERENCE = {"parameter", "load_parameter", "num_threads", "panel_matmul", "yield"}
 # The builder writes graphs, where composites and caches have no place.
 WITHOUT_BUILDER = WITHOUT_REFERENCE | {"route", "attention", "cache_update"}
 

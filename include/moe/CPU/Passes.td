@@ -29,7 +29,7 @@ def CpuPackWeightsPass : Pass<"moe-cpu-pack-weights", "::mlir::ModuleOp"> {
     moe.parameter @w.packed : tensor<4x2x5x2x16x16x2xbf16> pack of [@w]
     func.func @f(%l: index, %x: tensor<?x160xf32>, %init: tensor<?x64xf32>) -> tensor<?x64xf32> {
       %w = moe.load_parameter @w.packed[%l] : tensor<2x5x2x16x16x2xbf16>
-      %y = moe.grouped_matmul packed ins(%x, %w : tensor<?x160xf32>, tensor<2x5x2x16x16x2xbf16>)
+      %y = moe.grouped_matmul packed bf16 ins(%x, %w : tensor<?x160xf32>, tensor<2x5x2x16x16x2xbf16>)
              outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
     ```
     Gate and up of a `moe.expert_ffn` are interleaved in one parameter.
@@ -45,6 +45,28 @@ def CpuPackWeightsPass : Pass<"moe-cpu-pack-weights", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::moe::MoEDialect"];
   let statistics = [
     Statistic<"numPacked", "num-packed", "products that read packed weights now">,
+    Statistic<"numDeclined", "num-declined", "products left alone">];
+}
+
+def CpuSetComputePass : Pass<"moe-cpu-set-compute"> {
+  let summary = "let packed products round their rows to a type";
+  let description = [{
+    Sets the clause `compute` of each packed `moe.grouped_matmul` and `moe.expert_ffn`, which says what their rows are
+    rounded to.
+
+    Precondition: form *fused*, after `--moe-cpu-pack-weights`. Postcondition: each product whose rows stay f32 carries a
+    remark with the reason: its format has no such kernel, or its results choose experts.
+
+    Contract class E: an element of a row is off by at most 2^-9 of itself with `bf16`, by 1/254 of the largest of the
+    row, or of 32 elements of it, with `int8`.
+  }];
+  let options = [
+    Option<"compute", "type", "::mlir::moe::Compute", "::mlir::moe::Compute::F32", "f32, bf16 or int8",
+           "::llvm::cl::values(clEnumValN(::mlir::moe::Compute::F32, \"f32\", \"as they are\"), "
+           "clEnumValN(::mlir::moe::Compute::BF16, \"bf16\", \"to nearest even\"), "
+           "clEnumValN(::mlir::moe::Compute::Int8, \"int8\", \"to integers with scales\"))">];
+  let statistics = [
+    Statistic<"numSet", "num-set", "products that round their rows now">,
     Statistic<"numDeclined", "num-declined", "products left alone">];
 }
 
@@ -78,7 +100,7 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let options = [
-    ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2) and v4 (AVX-512)">];
+    ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2), v4 (AVX-512) and amx">];
   let statistics = [
     Statistic<"numClones", "num-clones", "functions cloned">];
 }
@@ -167,12 +189,13 @@ def CpuVectorizePass : Pass<"moe-cpu-vectorize", "::mlir::func::FuncOp"> {
 def CpuLowerRoutePass : CpuLoweringPass<"moe-cpu-lower-route"> {
   let summary = "make vector code of moe.route, parallel over tokens";
   let description = [{
-    Softmax a register of experts at a time; top-k by repeated search for the largest score, the lowest index first.
+    Scores a register of experts at a time; top-k, of groups and of experts, by repeated search for the largest key, the
+    lowest index first. Keys are the numbers' bits, arranged so that they order as integers.
 
     Precondition: form *buffers*, functions with `moe.isa`. Postcondition: no `moe.route` on buffers.
 
-    Contract class R, and batch-invariant: a token's bits depend on nothing but its logits. Where a logit is NaN, all
-    scores are NaN, and the experts with the lowest indices are chosen.
+    Contract class R, for the sum of a softmax has another order, and batch-invariant: a token's bits depend on nothing
+    but its logits.
   }];
 }
 
@@ -233,32 +256,37 @@ def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {
     Statistic<"numLoops", "num-loops", "parallel loops lowered">];
 }
 
-def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels"> {
-  let summary = "make of each moe.panel_matmul a loop over K with its accumulators in registers";
+def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels", "::mlir::ModuleOp"> {
+  let summary = "let each moe.panel_matmul call the kernels of its format, arithmetic and level";
   let description = [{
     ```mlir
-    %acc = moe.panel_matmul %rows, %panels : memref<160x2xf32>, memref<1x160x32xf32> -> vector<1x2x2x16xf32>
-    %v = vector.extract %acc[0, 1, 0] : vector<16xf32> from vector<1x2x2x16xf32>
+    moe.panel_matmul f32 rows(...) depth 2048 panel(...) into(...) ahead(...)
     ```
     becomes
     ```mlir
-    %sums:4 = scf.for %k = %c0 to %c160 step %c1 iter_args(%s00 = %zero, %s01 = %zero, %s10 = %zero, %s11 = %zero) {
-      %w0 = vector.load %panels[%c0, %k, %c0] : memref<1x160x32xf32>, vector<16xf32>
-      %w1 = vector.load %panels[%c0, %k, %c16] : memref<1x160x32xf32>, vector<16xf32>
-      %x0 = memref.load %rows[%k, %c0] : memref<160x2xf32>
-      %a0 = vector.broadcast %x0 : f32 to vector<16xf32>
-      %t00 = vector.fma %a0, %w0, %s00 : vector<16xf32>
-      ...
-    }
+    func.call @moe.panel.f32.f32.v4(%rows, %count, %k, %panel, %sums, %from, %line)
     ```
-    and `%v` is `%sums#2`.
+    of a private function that cuts the rows into tiles and k into blocks, so that what is read again and again stays in
+    the caches, and calls `@moe.tile.f32.f32.<rows>.v4`, a loop over k with its sums in registers:
+    ```mlir
+    %next:2 = scf.for %k = ... iter_args(%s0 = ..., %s1 = ...) {
+      %w0 = llvm.load %panel[...] : vector<16xf32>
+      %w1 = llvm.load ...
+      %a = vector.broadcast ...
+      %t0 = vector.fma %a, %w0, %s0 : vector<16xf32>
+      ...
+    ```
+    Functions are made once for each level, format and arithmetic, whatever the shapes. Level `amx` multiplies bf16 in
+    tile registers.
 
-    Postcondition: no `moe.panel_matmul`. Uses registers of the width that the op's type has.
+    Precondition: functions with `moe.isa`. Postcondition: no `moe.panel_matmul`.
 
     Contract class B: the accumulators and their order are those that the op defines.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
-                           "::mlir::ub::UBDialect", "::mlir::vector::VectorDialect"];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+  let statistics = [
+    Statistic<"numFunctions", "num-functions", "functions made">];
 }
 
 #endif // MOE_CPU_PASSES_TD

@@ -54,9 +54,14 @@ def FuseRoutePass : Pass<"moe-fuse-route"> {
                  outs(%empty, %empty_0 : tensor<?x4xi32>, tensor<?x4xf32>) -> tensor<?x4xi32>, tensor<?x4xf32>
     ```
 
+    Clauses come along. The experts may also be selected by the logits (`by_logits`), or the chosen logits be scored
+    (`of_chosen`).
+
     Precondition: form *graph*. Postcondition: each `moe.weigh` that remains carries a remark with the reason.
 
-    Declines when the experts are selected by another key than the scores, or when the scores are not a `moe.score`.
+    Declines when the indices are not those of a `moe.select`, when its key is neither the scores nor the logits, when
+    nothing is a `moe.score` or that is over tokens, and when chosen logits are bounded, scaled or used elsewhere. Scores
+    that are used elsewhere stay for that.
 
     Contract class B: `moe.route` is defined as this composition.
   }];

@@ -54,7 +54,7 @@ def MoE_GroupAddOp : MoE_Op<"group_add", [
 def MoE_GluOp : MoE_Op<"glu", [
     Pure, SameOperandsAndResultType,
     DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
-  let summary = "applies a gated activation, [N,I], [N,I] -> [N,I]";
+  let summary = "applies an activation, gated or not, [N,I], [N,I] -> [N,I]";
   let description = [{
     `act(gate) * (up + offset)` (Shazeer 2020, arXiv:2002.05202), with `offset` 0 by default, where `act(g)` is
 
@@ -63,13 +63,17 @@ def MoE_GluOp : MoE_Op<"glu", [
     - `reglu`: `max(g, 0)`;
     - `situ`: `alpha tanh(g / alpha) / (1 + exp(-g))`, with `beta tanh(up / beta)` in the place of `up`.
 
+    Or, without `up`, `act(gate)` alone: `silu`, `gelu`, `gelu_tanh` and `relu` are the activations above, and `relu2` is
+    `max(g, 0)^2` (So et al. 2021, arXiv:2109.08668).
+
     With `limit L`, first `gate = min(gate, L)` and `up = min(max(up, -L), L)`; with `post`, it is `act(gate)` that is
     limited instead of `gate` (Step-3.5). gpt-oss is `swiglu alpha 1.702 offset 1.0 limit 7.0`.
 
     Canonicalisation: an infinite limit is dropped.
 
-    - `glu_c1`: `alpha` goes with `swiglu` and `situ`, `beta` with `situ`, which needs both; neither is 0.
+    - `glu_c1`: `alpha` goes with `swiglu`, `silu` and `situ`, `beta` with `situ`, which needs both; neither is 0.
     - `glu_c2`: `limit` is greater than 0; `post` goes with `limit`.
+    - `glu_c3`: `up` is there where the kind is gated, and `offset` only there.
 
     Lifespan: created by importers; fused into `moe.expert_ffn`; lowered alone by `--moe-lower-experts`.
 
@@ -77,20 +81,21 @@ def MoE_GluOp : MoE_Op<"glu", [
     %h = moe.glu swiglu %gate, %up : tensor<?x96xf32>
     ```
   }];
-  let arguments = (ins MoE_GluKind:$kind, MoE_Rows2:$gate, MoE_Rows2:$up, OptionalAttr<F32Attr>:$alpha,
+  let arguments = (ins MoE_GluKind:$kind, MoE_Rows2:$gate, Optional<MoE_Rows2>:$up, OptionalAttr<F32Attr>:$alpha,
                    OptionalAttr<F32Attr>:$beta, OptionalAttr<F32Attr>:$offset, OptionalAttr<F32Attr>:$limit,
                    UnitAttr:$post);
   let results = (outs MoE_Rows2:$result);
   let assemblyFormat = [{
-    $kind $gate `,` $up (`alpha` $alpha^)? (`beta` $beta^)? (`offset` $offset^)? (`limit` $limit^)? (`post` $post^)?
+    $kind $gate (`,` $up^)? (`alpha` $alpha^)? (`beta` $beta^)? (`offset` $offset^)? (`limit` $limit^)? (`post` $post^)?
     attr-dict `:` type($gate)
   }];
-  let builders = [OpBuilder<(ins "GluKind":$kind, "Value":$gate, "Value":$up)>];
+  let builders = [OpBuilder<(ins "const GluClauses &":$clauses, "Value":$gate, "Value":$up)>];
   let hasVerifier = 1;
   let hasCanonicalizer = 1;
   let extraClassDeclaration = [{
-    /// True if no clause changes what `kind` says.
-    bool isPlain() { return !getAlpha() && !getBeta() && !getOffset() && !getLimit(); }
+    GluClauses getClauses() {
+      return {getKind(), getAlphaAttr(), getBetaAttr(), getOffsetAttr(), getLimitAttr(), getPost()};
+    }
   }];
 }
 

@@ -25,6 +25,21 @@
 
 #include "moe/IR/MoEEnums.h.inc"
 
+namespace mlir::moe {
+
+/// What `moe.glu` and `moe.expert_ffn` say of an activation; null where they
+/// say nothing.
+struct GluClauses {
+  GluKind kind;
+  FloatAttr alpha, beta, offset, limit;
+  bool post;
+};
+
+/// True if a product of its own, `up`, stands beside the gate.
+inline bool isGated(GluKind kind) { return kind <= GluKind::SiTU; }
+
+} // namespace mlir::moe
+
 #define GET_ATTRDEF_CLASSES
 #include "moe/IR/MoEAttrs.h.inc"
 
@@ -54,14 +69,6 @@ inline constexpr llvm::StringLiteral kLevelsAttr = "moe.levels";
 inline constexpr llvm::StringLiteral kParametersAttr = "moe.parameters";
 inline constexpr llvm::StringLiteral kStagesAttr = "moe.stages";
 inline constexpr llvm::StringLiteral kIsaAttr = "moe.isa";
-
-/// Columns of one panel of a packed weight.
-inline constexpr int64_t kPanelColumns = 32;
-
-/// The type that `moe.parameter ... pack of` gives a stack of matrices
-/// `[..., out, in]`; of two sources, the type of either. The leading extents
-/// stay.
-RankedTensorType getPackedType(RankedTensorType matrices, int numSources);
 
 /// Registers how the destination-style ops, `moe.cache_update` and
 /// `moe.load_parameter` bufferize.

@@ -34,11 +34,13 @@ def MoE_Rounding : MoE_Enum<"Rounding", "rounding of a capacity", [
     I32EnumAttrCase<"Floor", 0, "floor">, I32EnumAttrCase<"Ceil", 1, "ceil">,
     I32EnumAttrCase<"Nearest", 2, "nearest">]>;
 
-/// The activation of a gated network.
-def MoE_GluKind : MoE_Enum<"GluKind", "gated activation", [
+/// The activation of a network: those with a gate first.
+def MoE_GluKind : MoE_Enum<"GluKind", "activation", [
     I32EnumAttrCase<"SwiGLU", 0, "swiglu">, I32EnumAttrCase<"GeGLU", 1, "geglu">,
     I32EnumAttrCase<"GeGLUTanh", 2, "geglu_tanh">, I32EnumAttrCase<"ReGLU", 3, "reglu">,
-    I32EnumAttrCase<"SiTU", 4, "situ">]>;
+    I32EnumAttrCase<"SiTU", 4, "situ">, I32EnumAttrCase<"SiLU", 5, "silu">, I32EnumAttrCase<"GELU", 6, "gelu">,
+    I32EnumAttrCase<"GELUTanh", 7, "gelu_tanh">, I32EnumAttrCase<"ReLU", 8, "relu">,
+    I32EnumAttrCase<"ReLU2", 9, "relu2">]>;
 
 /// A loss that keeps the experts of a layer busy.
 def MoE_LossKind : MoE_Enum<"LossKind", "auxiliary loss", [
@@ -52,6 +54,16 @@ def MoE_UpdateKind : MoE_Enum<"UpdateKind", "update of a selection bias", [
 def MoE_Distribution : MoE_Enum<"Distribution", "distribution of random numbers", [
     I32EnumAttrCase<"Uniform", 0, "uniform">, I32EnumAttrCase<"Normal", 1, "normal">,
     I32EnumAttrCase<"Gumbel", 2, "gumbel">]>;
+
+/// How a packed weight is stored.
+def MoE_PackFormat : MoE_Enum<"PackFormat", "format of packed weights", [
+    I32EnumAttrCase<"F32", 0, "f32">, I32EnumAttrCase<"BF16", 1, "bf16">, I32EnumAttrCase<"F16", 2, "f16">,
+    I32EnumAttrCase<"Int8", 3, "int8">, I32EnumAttrCase<"Q8_0", 4, "q8_0">, I32EnumAttrCase<"Q4_0", 5, "q4_0">,
+    I32EnumAttrCase<"Mxfp4", 6, "mxfp4">]>;
+
+/// What rows are rounded to before they are multiplied.
+def MoE_Compute : MoE_Enum<"Compute", "type that rows are multiplied in", [
+    I32EnumAttrCase<"F32", 0, "f32">, I32EnumAttrCase<"BF16", 1, "bf16">, I32EnumAttrCase<"Int8", 2, "int8">]>;
 
 class MoE_Attr<string name, string attrMnemonic> : AttrDef<MoE_Dialect, name> {
   let mnemonic = attrMnemonic;

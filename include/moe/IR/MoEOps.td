@@ -31,8 +31,14 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
     `offsets[e]..offsets[e+1]` belong to expert `e`. Without offsets there is one group and `weights` is `[out,in]`: a
     dense projection. `outs` is overwritten, never read; its rows past the last offset are unspecified.
 
-    With `packed`, `weights` is laid out in panels of 32 columns as `moe.parameter ... pack` makes them; leading extents
-    are the experts, if there are offsets.
+    With `packed`, `weights` is laid out in panels of 32 columns as `moe.parameter ... pack` makes them in this format;
+    leading extents are the experts, if there are offsets. The weights of a format of bytes are what their elements and
+    scales stand for.
+
+    With `compute bf16`, rows are rounded to bf16 first, to nearest even. With `compute int8`, they are quantised to
+    integers from -127 to 127 (`moe.parameter` says how, with `int8` and `q8_0`), a row at a time where the format is
+    `int8`, 32 elements of a row at a time where weights have scales for 32: sums of products of integers are then exact
+    within a row or within 32 elements, and scaled and added in f32.
 
     Canonicalisation: with one expert the offsets are dropped, since every row that is specified is that expert's.
 
@@ -40,7 +46,9 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
     - `grouped_matmul_c2`: `in` is the number of columns of `rows`, `out` that of `outs`.
     - `grouped_matmul_c3`: offsets have `E+1` elements.
     - `grouped_matmul_c4`: `rows` and `outs` have the same number of rows.
-    - `grouped_matmul_c5`: packed weights have the extents of the packed layout.
+    - `grouped_matmul_c5`: packed weights have the type of the packed layout; others are floats.
+    - `grouped_matmul_c6`: `compute bf16` goes with weights packed as `bf16` and `mxfp4`, `compute int8` with `int8`,
+      `q8_0`, `q4_0` and `mxfp4`.
 
     Lifespan: created by importers; those between dispatch and combine are fused into `moe.expert_ffn`; the others stay
     to the form *buffers*.
@@ -51,13 +59,14 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
     ```
   }];
   let arguments = (ins MoE_ShapedOf<[F32], [2]>:$rows,
-                   MoE_ShapedOf<[F32, BF16], [2, 3, 4, 6, 7]>:$weights,
+                   MoE_ShapedOf<[F32, BF16, F16, I8], [2, 3, 4, 6, 7]>:$weights,
                    Optional<MoE_ShapedOf<[I32], [1]>>:$offsets,
                    MoE_ShapedOf<[F32], [2]>:$init,
-                   UnitAttr:$packed);
+                   OptionalAttr<MoE_PackFormat>:$packed,
+                   DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute);
   let results = (outs Optional<MoE_Rows2>:$result);
   let assemblyFormat = [{
-    (`packed` $packed^)? `ins` `(` $rows `,` $weights `:` type($rows) `,` type($weights) `)`
+    (`packed` $packed^)? (`compute` $compute^)? `ins` `(` $rows `,` $weights `:` type($rows) `,` type($weights) `)`
     (`offsets` `(` $offsets^ `:` type($offsets) `)`)?
     `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
   }];
@@ -71,34 +80,47 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
 def MoE_RouteOp : MoE_DestinationOp<"route"> {
   let summary = "chooses the experts of each token and their weights: score, select, weigh";
   let description = [{
-    The composition of `moe.score`, `moe.select` on the scores and `moe.weigh`: logits `[T,E]` to indices `[T,k]` and
-    weights `[T,k]`.
+    The composition of `moe.score`, `moe.select` on the scores and `moe.weigh`, with the clauses of each: logits `[T,E]`
+    to indices `[T,k]` and weights `[T,k]`. With `by_logits`, the logits are selected on instead; with `of_chosen` too,
+    and it is the weights of `moe.select`'s slots, logits, that become scores: `score(weigh(logits, select(logits)))`.
 
     - `route_c1`: the number of experts is static and `1 <= k <= E`.
     - `route_c2`: indices and weights have the same shape and one row per row of logits.
+    - `route_c3`: bias and groups are as `select_c2` and `select_c3` say, `plus` and `at_least` as `weigh_c2` says.
+    - `route_c4`: `of_chosen` excludes `by_logits`, bounds and the clauses of `moe.weigh`.
 
     Lifespan: created by `--moe-fuse-route`; lowered in the form *buffers*.
 
     ```mlir
-    %idx, %w = moe.route softmax ins(%logits : tensor<?x16xf32>) norm sum
+    %idx, %w = moe.route sigmoid ins(%logits : tensor<?x16xf32>) bias(%bias : tensor<16xf32>)
+                 groups <4 keep 2 by 2 fill neg_inf> norm sum plus 1.0e-20 scale 2.5
                  outs(%a, %b : tensor<?x4xi32>, tensor<?x4xf32>) -> tensor<?x4xi32>, tensor<?x4xf32>
     ```
   }];
-  let arguments = (ins MoE_ScoreFn:$fn, MoE_ShapedOf<[F32], [2]>:$logits,
+  let arguments = (ins MoE_ScoreFn:$fn, UnitAttr:$by_logits, UnitAttr:$of_chosen, MoE_ShapedOf<[F32], [2]>:$logits,
+                   Optional<MoE_ShapedOf<[F32, BF16], [1]>>:$bias,
                    MoE_ShapedOf<[I32], [2]>:$idxInit,
                    MoE_ShapedOf<[F32], [2]>:$weightsInit,
-                   DefaultValuedAttr<MoE_Norm, "::mlir::moe::Norm::None">:$norm);
+                   OptionalAttr<MoE_GroupsAttr>:$groups, OptionalAttr<F32Attr>:$above, OptionalAttr<F32Attr>:$until,
+                   DefaultValuedAttr<MoE_Norm, "::mlir::moe::Norm::None">:$norm,
+                   OptionalAttr<F32Attr>:$plus, OptionalAttr<F32Attr>:$at_least, OptionalAttr<F32Attr>:$scale);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
-    $fn `ins` `(` $logits `:` type($logits) `)` (`norm` $norm^)?
+    $fn (`by_logits` $by_logits^)? (`of_chosen` $of_chosen^)? `ins` `(` $logits `:` type($logits) `)`
+    (`bias` `(` $bias^ `:` type($bias) `)`)? (`groups` $groups^)? (`above` $above^)? (`until` $until^)?
+    (`norm` $norm^)? (`plus` $plus^)? (`at_least` $at_least^)? (`scale` $scale^)?
     `outs` `(` $idxInit `,` $weightsInit `:` type($idxInit) `,` type($weightsInit) `)` attr-dict
     (`->` type($results)^)?
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     MutableOperandRange getDpsInitsMutable() {
-      return MutableOperandRange(getOperation(), /*start=*/1, /*length=*/2);
+      return MutableOperandRange(getOperation(), getNumOperands() - 2, /*length=*/2);
     }
+    /// The number of experts, E.
+    int64_t getNumExperts();
+    /// The number of slots of a token, k.
+    int64_t getK();
   }];
 }
 
@@ -110,12 +132,16 @@ def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn"> {
     slot order, skipping `-1`.
 
     Weights are gate `[E,I,H]`, up `[E,I,H]` and down `[E,H,I]`; with `packed`, gate and up are one operand,
-    interleaved, and both are laid out as `moe.parameter ... pack` makes them.
+    interleaved, both are laid out as `moe.parameter ... pack` makes them in this format, and `inner` is `I`. `compute`
+    is that of the products, as in `moe.grouped_matmul`, so that the rows between them are rounded, too.
 
     - `expert_ffn_c1`: three weights, or two with `packed`, static.
-    - `expert_ffn_c2`: extents of the weights agree with one another and with the rows.
+    - `expert_ffn_c2`: extents of the weights agree with one another and with the rows; packed weights have the types of
+      the packed layout, others are floats.
     - `expert_ffn_c3`: rows, indices, weights of slots and `outs` have the same number of tokens; indices and weights
       the same shape.
+    - `expert_ffn_c4`: `inner` is given with `packed` only, and is at least 1.
+    - `expert_ffn_c5`: `compute` and `packed` go together as in `moe.grouped_matmul`.
 
     Lifespan: created by `--moe-fuse-expert-ffn`; lowered in the form *buffers*.
 
@@ -128,12 +154,13 @@ def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn"> {
   let arguments = (ins MoE_GluKind:$kind, MoE_ShapedOf<[F32], [2]>:$x,
                    MoE_ShapedOf<[I32], [2]>:$idx,
                    MoE_ShapedOf<[F32], [2]>:$slotWeights,
-                   Variadic<MoE_ShapedOf<[F32, BF16], [3, 4, 7]>>:$weights,
+                   Variadic<MoE_ShapedOf<[F32, BF16, F16, I8], [3, 4, 7]>>:$weights,
                    MoE_ShapedOf<[F32], [2]>:$init,
-                   UnitAttr:$packed);
+                   OptionalAttr<MoE_PackFormat>:$packed, OptionalAttr<I64Attr>:$inner,
+                   DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute);
   let results = (outs Optional<MoE_Rows2>:$result);
   let assemblyFormat = [{
-    $kind (`packed` $packed^)?
+    $kind (`packed` $packed^ `inner` $inner)? (`compute` $compute^)?
     `ins` `(` $x `,` $idx `,` $slotWeights `:` type($x) `,` type($idx) `,` type($slotWeights) `)`
     `weights` `(` $weights `:` type($weights) `)`
     `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
@@ -239,37 +266,53 @@ def MoE_CacheUpdateOp : MoE_Op<"cache_update", [
 // In the form *loops*
 //===----------------------------------------------------------------------===//
 
-def MoE_PanelMatmulOp : MoE_Op<"panel_matmul", [AttrSizedOperandSegments]> {
-  let summary = "multiplies a tile of rows by panels of a packed weight, in registers";
+def MoE_NumThreadsOp : MoE_Op<"num_threads", [Pure]> {
+  let summary = "the number of threads of the call";
   let description = [{
-    `rows [K,m]` holds `m` rows side by side, so that one step over `k` reads `m` neighbours. `panels` are `P` panels of
-    32 columns as `moe.parameter ... pack of` makes them. The result stays in registers of `W` lanes,
-    `vector<P x m x 32/W x W>`: element `[p,i,c,l]` is `sum_k rows[k,i] * w[p,k,W*c+l]`.
+    Lifespan: created where work is divided; lowered by `--moe-lower-call`.
 
-    Each element has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending. So its
-    bits do not depend on `m`, `P` and `W`.
+    ```mlir
+    %n = moe.num_threads
+    ```
+  }];
+  let results = (outs Index:$result);
+  let assemblyFormat = "attr-dict";
+  let builders = [OpBuilder<(ins), [{ build($_builder, $_state, $_builder.getIndexType()); }]>];
+}
 
-    With `ahead`, each step also prefetches two cache lines from element `from + k * stride` of that buffer on: weights
-    that are needed next arrive while these are in use.
+def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
+  let summary = "multiplies packed rows by one panel of a packed weight";
+  let description = [{
+    `sums[s + 32i + c] = sum_k row[i,k] * w[k,c]` for `count` rows, `k` from 0 to `depth`, and the 32 columns `c` of the
+    panel that begins at element `at` of the weights. Rows are packed for this kernel, from element `first` on, in tiles
+    (lib/CPU/RowLayout.h), and rounded as `compute` says. The weights are packed as `format` says.
 
-    - `panel_matmul_c1`: rows are `[K,m]`, static.
-    - `panel_matmul_c2`: panels are `[P]` packed panels for `K` rows: f32 `[P,K,32]`, bf16 `[P,ceil(K/32),2,16,16,2]`.
-    - `panel_matmul_c3`: the result is `[P,m,32/W,W]`.
+    Each sum has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending; with
+    `compute int8`, exact sums of integers within a group that shares scales. So its bits do not depend on the number of
+    rows.
+
+    Meanwhile what is needed next is prefetched, as many bytes as the panel has: from the stream that begins at element
+    `from` of the weights, which was prefetched up to `burst` (lib/CPU/TileKernels.h).
+
+    - `panel_matmul_c1`: weights have the elements of the format.
+    - `panel_matmul_c2`: `compute` and the format go together as in `moe.grouped_matmul`.
 
     Lifespan: created where `--moe-cpu-lower-expert-ffn` and `--moe-cpu-lower-grouped-matmul` lower products; lowered by
     `--moe-cpu-lower-panels`.
 
     ```mlir
-    %acc = moe.panel_matmul %rows, %panels : memref<160x12xf32>, memref<1x160x32xf32> -> vector<1x12x2x16xf32>
+    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+      into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
     ```
   }];
-  let arguments = (ins Arg<MemRefRankOf<[F32], [2]>, "", [MemRead]>:$rows,
-                   Arg<MemRefRankOf<[F32, BF16], [3, 6]>, "", [MemRead]>:$panels,
-                   Optional<MemRefRankOf<[F32, BF16], [1]>>:$ahead, Optional<Index>:$from, Optional<Index>:$stride);
-  let results = (outs VectorOfRankAndType<[4], [F32]>:$result);
+  let arguments = (ins MoE_PackFormat:$format, DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute,
+                   Arg<MemRefRankOf<[F32, BF16, I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
+                   I64Attr:$depth, Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
+                   Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin, Index:$from, Index:$burst);
   let assemblyFormat = [{
-    $rows `,` $panels (`ahead` $ahead^ `[` $from `by` $stride `]` `:` type($ahead))? attr-dict
-    `:` type($rows) `,` type($panels) `->` type($result)
+    $format (`compute` $compute^)? `rows` `(` $rows `[` $first `]` `count` $count `:` type($rows) `)` `depth` $depth
+    `panel` `(` $weights `[` $at `]` `:` type($weights) `)` `into` `(` $sums `[` $begin `]` `:` type($sums) `)`
+    `ahead` `(` $from `burst` $burst `)` attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -297,16 +340,38 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
     significant bits, and the smallest nonzero value, `2^-128`, is among the subnormal numbers of bf16. From scale 253 on,
     values of at least `2^128` become infinite, as in f32. A scale of 255 makes NaN.
 
-    With `pack of`, a matrix `[out,in]` becomes panels of 32 columns (leading extents stay). f32:
-    `[ceil(out/32)][in][32]`. bf16: `[ceil(out/32)][ceil(in/32)][2][16][16][2]`, where element `[p][b][h][q][c][i]` is
-    `W[32p+16h+c][32b+2q+i]`. Elements out of range are 0. Of two sources, panel `p` holds columns `16p..16p+15` of the
-    first and then the same columns of the second, so that one pass over a panel yields gate and up.
+    With `pack of`, a matrix `[out,in]` becomes panels of 32 columns (leading extents stay), and elements are rounded to
+    the type of this parameter, to nearest even. Elements out of range are 0. Of two sources, panel `p` holds columns
+    `16p..16p+15` of the first and then the same columns of the second, so that one pass over a panel yields gate and up.
+
+    - f32 and f16: `[ceil(out/32)][in][32]`, where element `[p][k][c]` is `W[32p+c][k]`;
+    - bf16: `[ceil(out/32)][ceil(in/32)][2][16][16][2]`, where element `[p][b][h][q][c][i]` is `W[32p+16h+c][32b+2q+i]`.
+
+    With `pack <format> of`, a panel is bytes, and this parameter is `[..., ceil(out/32), bytes]` of i8. Scales lie behind
+    the elements that they scale. With `a` the largest magnitude of what shares a scale, and `k` the input:
+
+    - `int8`: `[ceil(in/64)][2][16][16][4]` bytes, then 32 scales of f32. Byte `[b][h][r][c][j]` is `q + 128` of column
+      `16h+c` and `k = 64b+4r+j`. A column has one scale `a/127`; `q` is the element over it, rounded to nearest even, at
+      most 127 in magnitude.
+    - `q8_0` (ggml): per 32 inputs `[8][32][4]` bytes, then 32 scales of f16. Byte `[r][c][j]` is `q + 128` of column `c`
+      and `k = 32b+4r+j`. The scale is `a/127`; `q` is the element times its reciprocal, halves rounded away from 0.
+    - `q4_0` (ggml): per 32 inputs `[4][32][4]` bytes, then 32 scales of f16. Byte `[r][c][j]` holds `q + 8` of
+      `k = 32b+8r+j` in its low half and of `k+4` in its high half. The scale is `m/-8`, with `m` the first element of
+      magnitude `a`; `q + 8` is the element times its reciprocal plus 8.5, rounded down, at most 15.
+    - `mxfp4` (OCP Microscaling Formats 1.0): per 64 inputs `[8][32][4]` bytes, then two rows of 32 scales of E8M0, each
+      row for 32 inputs. Byte `[r][c][j]` holds the E2M1 code of `k = 64b+8r+j` in its low half and of `k+4` in its high
+      half. The scale is `2^(floor(log2 a) - 2)`; a code is the nearest, the even one of two, and 6 for what is larger
+      (section 6.3). Packing what was MXFP4 is exact.
+
+    Reciprocals and quotients are of f32, taken before a scale becomes f16; where a scale or its reciprocal leaves f32,
+    elements are 0.
 
     - `parameter_c1`: exactly one of `from`, `view of`, `mxfp4 of` and `pack of`.
     - `parameter_c2`: the shape is static.
     - `parameter_c3`: placeholders are `{0}` to `{n-1}`, each once, and n is at most the rank.
     - `parameter_c4`: `at` has one list per placeholder, as long as the extent.
-    - `parameter_c5`: one or two sources to pack, which exist, are not packed, have one type and pack to this type.
+    - `parameter_c5`: one or two sources to pack, which exist, are not packed, have one type and pack to this type. A
+      format of bytes is named; others are the element's type.
     - `parameter_c6`: the source of a view stands before it, is not packed and has its element type.
     - `parameter_c7`: the map of a view has a dimension per extent of it and a result per extent of the source, no symbols,
       and positive divisors.
@@ -320,6 +385,7 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
     ```mlir
     moe.parameter @up : tensor<4x16x96x160xbf16> from "model.layers.{0}.mlp.experts.{1}.up_proj.weight"
     moe.parameter @up.packed : tensor<4x16x3x5x2x16x16x2xbf16> pack of [@up]
+    moe.parameter @up.packed_q4_0 : tensor<4x16x3x2880xi8> pack q4_0 of [@up]
 
     moe.parameter @blocks : tensor<4x16x192x5x16xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_blocks"
     moe.parameter @scales : tensor<4x16x192x5xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_scales"
@@ -327,22 +393,27 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
     moe.parameter @gate : tensor<4x16x96x160xbf16> view of @gate_up by affine_map<(l, e, i, h) -> (l, e, 2 * i, h)>
     ```
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, BF16, I8]>>:$type,
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, BF16, F16, I8]>>:$type,
                    OptionalAttr<StrAttr>:$source, OptionalAttr<ArrayAttr>:$indices,
                    OptionalAttr<FlatSymbolRefAttr>:$viewed, OptionalAttr<AffineMapAttr>:$map,
                    OptionalAttr<FlatSymbolRefArrayAttr>:$expanded,
+                   OptionalAttr<MoE_PackFormat>:$format,
                    OptionalAttr<FlatSymbolRefArrayAttr>:$packed);
   let assemblyFormat = [{
     $sym_name `:` $type (`from` $source^ (`at` $indices^)?)? (`view` `of` $viewed^ `by` $map)?
-    (`mxfp4` `of` $expanded^)? (`pack` `of` $packed^)? attr-dict
+    (`mxfp4` `of` $expanded^)? (`pack` ($format^)? `of` $packed^)? attr-dict
   }];
   let builders = [
-    OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::RankedTensorType":$type, "::mlir::ArrayAttr":$packed)>];
+    OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::RankedTensorType":$matrices,
+                   "::mlir::moe::PackFormat":$format, "::mlir::ArrayAttr":$packed)>];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     ::mlir::RankedTensorType getTensorType() {
       return ::llvm::cast<::mlir::RankedTensorType>(getType());
     }
+
+    /// The format of a packed parameter.
+    ::mlir::moe::PackFormat getPackFormat();
 
     /// Names of the parameters that this one is derived from; none of one that is
     /// read from the checkpoint.
@@ -369,7 +440,7 @@ def MoE_LoadParameterOp : MoE_Op<"load_parameter", [
     ```
   }];
   let arguments = (ins FlatSymbolRefAttr:$parameter, Variadic<Index>:$indices);
-  let results = (outs AnyTypeOf<[RankedTensorOf<[F32, BF16]>,
+  let results = (outs AnyTypeOf<[RankedTensorOf<[F32, BF16, F16, I8]>,
                                  AnyStaticShapeMemRef]>:$result);
   let assemblyFormat =
       "$parameter (`[` $indices^ `]`)? attr-dict `:` type($result)";

@@ -7,6 +7,8 @@
 #ifndef MOE_PIPELINES_PIPELINES_H
 #define MOE_PIPELINES_PIPELINES_H
 
+#include "moe/IR/MoE.h"
+
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassOptions.h"
 
@@ -18,6 +20,14 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
       *this, "fuse", llvm::cl::init(true),
       llvm::cl::desc("fuse routing and experts and use packed kernels; "
                      "without, each core op is lowered alone, as an oracle")};
+  Option<Compute> compute{
+      *this, "compute",
+      llvm::cl::desc("what packed products round their rows to"),
+      llvm::cl::init(Compute::F32),
+      llvm::cl::values(
+          clEnumValN(Compute::F32, "f32", "as they are"),
+          clEnumValN(Compute::BF16, "bf16", "to nearest even"),
+          clEnumValN(Compute::Int8, "int8", "to integers with scales"))};
   ListOption<std::string> isa{
       *this, "isa", llvm::cl::list_init<std::string>({"v3", "v4"}),
       llvm::cl::desc("ISA levels to compile for, ascending")};

@@ -11,7 +11,8 @@ from moec.ops.routing import assign, combine, dispatch
 from moec.ops.scope import Scope, current, times, type_of
 from moec.ops.tensor import Index, Operand, Tensor, empty
 
-GLUS = ("swiglu", "geglu", "geglu_tanh", "reglu", "situ")
+GATED = ("swiglu", "geglu", "geglu_tanh", "reglu", "situ")
+UNGATED = ("silu", "gelu", "gelu_tanh", "relu", "relu2")
 
 
 def grouped_matmul(rows: Operand, weights: Operand, offsets: Operand | None = None) -> Tensor:
@@ -74,7 +75,7 @@ def group_add(ys: Operand, bias: Operand, offsets: Operand) -> Tensor:
 
 def glu(
     gate: Operand,
-    up: Operand,
+    up: Operand | None = None,
     kind: str = "swiglu",
     alpha: float | None = None,
     beta: float | None = None,
@@ -82,15 +83,17 @@ def glu(
     limit: float | None = None,
     post: bool = False,
 ) -> Tensor:
-    """A gated activation (arXiv:2002.05202): act(gate) * (up + offset).
+    """A gated activation (arXiv:2002.05202), act(gate) * (up + offset), or one without a gate's partner, act(gate).
 
     Parameters
     ----------
-    gate, up : tensor [N, I] f32
+    gate : tensor [N, I] f32
+    up : tensor [N, I] f32 or None
     kind : str
         act(g) is g * sigmoid(alpha * g) for ``"swiglu"``, GELU for ``"geglu"``, its approximation by tanh for
         ``"geglu_tanh"``, max(g, 0) for ``"reglu"``; ``"situ"`` is
-        (alpha * tanh(g / alpha) * sigmoid(g)) * (beta * tanh(up / beta)).
+        (alpha * tanh(g / alpha) * sigmoid(g)) * (beta * tanh(up / beta)). Without up it is ``"silu"``, ``"gelu"``,
+        ``"gelu_tanh"``, ``"relu"`` or ``"relu2"``, the square of the last.
     alpha, beta, offset : float or None
     limit : float or None
         gate is at most this and up within it, on both sides.
@@ -102,15 +105,20 @@ def glu(
     tensor [N, I] f32
     """
     op = Operation("glu")
-    gate, up = op.operand("gate", gate, "f32", "N", "I"), op.operand("up", up, "f32", "N", "I")
-    op.check(kind in GLUS, "kind", " or ".join(GLUS), kind)
-    op.check(alpha is None or kind in ("swiglu", "situ"), "alpha", f"none for {kind}", alpha)
+    gate = op.operand("gate", gate, "f32", "N", "I")
+    names = str(gate.value)
+    if up is not None:
+        names += f", {op.operand('up', up, 'f32', 'N', 'I').value}"
+    kinds = UNGATED if up is None else GATED
+    op.check(kind in kinds, "kind", " or ".join(kinds), kind)
+    op.check(alpha is None or kind in ("swiglu", "silu", "situ"), "alpha", f"none for {kind}", alpha)
     op.check(beta is None or kind == "situ", "beta", f"none for {kind}", beta)
     op.check(kind != "situ" or None not in (alpha, beta), "alpha, beta", "both for situ", f"{alpha}, {beta}")
+    op.check(offset is None or up is not None, "offset", f"none for {kind}", offset)
     op.check(limit is None or limit > 0, "limit", "a positive number", limit)
     op.check(limit is not None or not post, "post", "a limit", "none")
     clauses = numbers(alpha=alpha, beta=beta, offset=offset, limit=limit) + " post" * post
-    return op.result("hidden", gate.shape, "f32", f"{kind} {gate.value}, {up.value}{clauses}", gate)
+    return op.result("hidden", gate.shape, "f32", f"{kind} {names}{clauses}", gate)
 
 
 def experts(

@@ -147,17 +147,39 @@ def weigh(
         return np.where(indices < 0, 0, weights * scale).astype(np.float32)
 
 
-def route(logits: np.ndarray, k: int, norm: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """`score`, `select` and `weigh`.
+def route(
+    logits: np.ndarray,
+    k: int,
+    norm: str | None = None,
+    fn: str = "softmax",
+    by_logits: bool = False,
+    of_chosen: bool = False,
+    bias: np.ndarray | None = None,
+    groups: tuple[int, int, int, float] | None = None,
+    above: float | None = None,
+    until: float | None = None,
+    plus: float = 0.0,
+    at_least: float = 0.0,
+    scale: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`score`, `select` and `weigh`, with their clauses.
+
+    Parameters
+    ----------
+    by_logits : bool
+        Whether the experts with the largest logits are chosen, instead of scores.
+    of_chosen : bool
+        Whether these are, and scores are those of the k chosen logits.
 
     Returns
     -------
     indices : array [T, k] i32
     weights : array [T, k] f32
     """
-    scores = score(logits)
-    indices = select(scores, k)
-    return indices, weigh(scores, indices, norm)
+    scores = np.asarray(logits, np.float32) if of_chosen else score(logits, fn)
+    indices = select(logits if by_logits else scores, k, bias, groups, above, until)
+    weights = weigh(scores, indices, norm, plus, at_least, scale)
+    return indices, score(weights, fn) if of_chosen else weights
 
 
 def limit(

@@ -56,9 +56,13 @@ def group_add(ys: np.ndarray, bias: np.ndarray, offsets: np.ndarray) -> np.ndarr
     return result
 
 
+_UNGATED = {"swiglu": "silu", "geglu": "gelu", "geglu_tanh": "gelu_tanh", "reglu": "relu"}
+"""What each gated activation does to its gate."""
+
+
 def glu(
     gate: np.ndarray,
-    up: np.ndarray,
+    up: np.ndarray | None = None,
     kind: str = "swiglu",
     alpha: float = 1.0,
     beta: float = 1.0,
@@ -66,14 +70,16 @@ def glu(
     limit: float | None = None,
     post: bool = False,
 ) -> np.ndarray:
-    """Gated activations (arXiv:2002.05202): act(gate) * (up + offset).
+    """Gated activations (arXiv:2002.05202): act(gate) * (up + offset); or, without up, act(gate).
 
     Parameters
     ----------
-    gate, up : array [N, I]
+    gate : array [N, I]
+    up : array [N, I] or None
     kind : str
         ``"swiglu"``: g / (1 + exp(-alpha g)); ``"geglu"``, ``"geglu_tanh"``: GELU and its approximation by tanh;
         ``"reglu"``: max(g, 0); ``"situ"``: alpha tanh(g / alpha) / (1 + exp(-g)), with beta tanh(up / beta) for up.
+        Without up: ``"silu"``, ``"gelu"``, ``"gelu_tanh"``, ``"relu"``, and ``"relu2"``: max(g, 0)^2.
     limit : float or None
         Largest gate and largest absolute value of up; with `post`, largest act(gate) instead of gate.
 
@@ -81,20 +87,25 @@ def glu(
     -------
     array [N, I] f32
     """
-    gate, up = np.asarray(gate, np.float64), np.asarray(up, np.float64)
-    if limit is not None:
-        up = np.clip(up, -limit, limit)
-        gate = gate if post else np.minimum(gate, limit)
+    gate = np.asarray(gate, np.float64)
+    if limit is not None and not post:
+        gate = np.minimum(gate, limit)
     with np.errstate(over="ignore", invalid="ignore"):
         activated = {
-            "swiglu": lambda g: g / (1 + np.exp(-alpha * g)),
-            "geglu": lambda g: g / 2 * (1 + np.vectorize(math.erf, otypes=[np.float64])(g / math.sqrt(2))),
-            "geglu_tanh": lambda g: g / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (g + 0.044715 * g**3))),
-            "reglu": lambda g: np.maximum(g, 0),
+            "silu": lambda g: g / (1 + np.exp(-alpha * g)),
+            "gelu": lambda g: g / 2 * (1 + np.vectorize(math.erf, otypes=[np.float64])(g / math.sqrt(2))),
+            "gelu_tanh": lambda g: g / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (g + 0.044715 * g**3))),
+            "relu": lambda g: np.maximum(g, 0),
+            "relu2": lambda g: np.maximum(g, 0) ** 2,
             "situ": lambda g: alpha * np.tanh(g / alpha) / (1 + np.exp(-g)),
-        }[kind](gate)
+        }[_UNGATED.get(kind, kind)](gate)
         if limit is not None and post:
             activated = np.minimum(activated, limit)
+        if up is None:
+            return activated.astype(np.float32)
+        up = np.asarray(up, np.float64)
+        if limit is not None:
+            up = np.clip(up, -limit, limit)
         if kind == "situ":
             up = beta * np.tanh(up / beta)
         return (activated * (up + offset)).astype(np.float32)

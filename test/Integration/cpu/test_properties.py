@@ -29,19 +29,25 @@ class Router:
     ----------
     fn : str
         Score before the selection; ``"after"`` selects by logits, and the softmax is over the chosen ones.
+    by_logits : bool
+        Whether logits are selected on and scores weigh.
     groups : tuple or None
         count, keep, terms and fill of `moec.reference.select`.
     bounds, divisor : dict
         Clauses of `select` and `weigh`.
+    masked : bool
+        Whether tokens are masked before the weights are read, so that no route can be fused.
     """
 
     experts: int
     k: int
     fn: str
+    by_logits: bool
     biased: bool
     groups: tuple[int, int, int, float] | None
     bounds: dict[str, float]
     divisor: dict[str, Any]
+    masked: bool
 
     @property
     def ties(self) -> bool:
@@ -55,9 +61,10 @@ class Router:
         if groups and module is ops:
             groups = ops.Groups(*groups)
         bias = bias if self.biased else None
-        indices = module.select(scores, self.k, bias=bias, groups=groups, **self.bounds)
-        indices = (ops if module is ops else np).where(mask[:, None] > 0, indices, -1)
-        weights = module.weigh(scores, indices, **self.divisor)
+        key = logits if self.by_logits else scores
+        chosen = module.select(key, self.k, bias=bias, groups=groups, **self.bounds)
+        indices = (ops if module is ops else np).where(mask[:, None] > 0, chosen, -1)
+        weights = module.weigh(scores, indices if self.masked else chosen, **self.divisor)
         return indices, module.score(weights) if self.fn == "after" else weights
 
 
@@ -128,15 +135,17 @@ def random_router(rng: np.random.Generator) -> Router:
         experts=experts,
         k=pick(1, min(2, experts), 4 if groups else experts),
         fn=fn,
+        by_logits=pick(False, False, True),
         biased=pick(False, True),
         groups=groups,
         bounds=pick({}, {}, {"above": 0.25}, {"until": 0.75}),
         divisor={} if fn == "after" else pick(divisor, {"norm": "l2"}),
+        masked=pick(False, False, True),
     )
 
 
 def random_cases() -> Iterator[Case]:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     for number in range(30):
         yield Case(f"router{number}", random_router(rng))
     sizes = [
@@ -159,7 +168,7 @@ every_case = pytest.mark.parametrize("name", CASES)
 def test_cases_are_various():
     """The random numbers have not left out a choice."""
     routers = [case.router for case in CASES.values()]
-    for field, choices in {"experts": 4, "fn": 5, "biased": 2}.items():
+    for field, choices in {"experts": 4, "fn": 5, "by_logits": 2, "biased": 2, "masked": 2}.items():
         assert len({getattr(router, field) for router in routers}) == choices
     assert {r.groups[2:] for r in routers if r.groups} == {(1, 0.0), (2, 0.0), (1, -INF), (2, -INF)}
     assert {word for r in routers for word in r.bounds} == {"above", "until"}

@@ -1,0 +1,95 @@
+//===- Products.h - Products of rows with packed weights --------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The rows of a group (an expert, or all rows of a dense projection) are cut
+// into *chunks*. One work item is a chunk and some panels of the group's
+// weights, so that few rows and one hot expert alike use all cores. An item
+// owns its outputs with the whole range of k: no bit depends on how the work
+// was cut.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_LIB_CPU_PRODUCTS_H
+#define MOE_LIB_CPU_PRODUCTS_H
+
+#include "RowLayout.h"
+
+#include <functional>
+
+namespace mlir::moe {
+
+/// Rows `first..first+count` of `group`, in the order of the groups. A dense
+/// product has no groups.
+struct RowChunk {
+  Value group, first, count;
+};
+
+/// All rows of a product, in chunks.
+class RowChunks {
+public:
+  /// One group of `numRows` rows.
+  static RowChunks dense(ImplicitLocOpBuilder &b, Value numRows);
+
+  /// `groups` groups, rows `offsets[g]..offsets[g+1]` each, at most `maxRows`
+  /// together.
+  static RowChunks grouped(ImplicitLocOpBuilder &b, Value offsets,
+                           int64_t groups, Value maxRows);
+
+  RowChunk at(ImplicitLocOpBuilder &b, Value i) const;
+
+  bool isDense() const { return !list; }
+  Value getCount() const { return count; }
+
+  /// The rows of a chunk, at most.
+  Value getMaxRows(ImplicitLocOpBuilder &b) const;
+
+private:
+  /// The number of chunks, and a bound on all rows.
+  Value count, numRows;
+  /// Of a grouped product: group, first and count of each chunk.
+  Value list;
+};
+
+/// The products of a chunk's rows with a panel: row `i` is
+/// `sums[begin + i * 32]` and what follows.
+struct PanelSums {
+  RowChunk chunk;
+  Value panel;
+  Value sums, begin;
+};
+
+/// What is multiplied: rows `source(position)` of `rows`, with packed weights
+/// `[panels, ...]`, or `[groups, panels, ...]` of a grouped product.
+struct Product {
+  Value rows, weights;
+  PackFormat format;
+  Compute compute;
+  std::function<Value(ImplicitLocOpBuilder &b, Value position)> source;
+};
+
+/// Fails with an error on `op` if there is no kernel for weights of this format
+/// and rows of this type.
+LogicalResult expectKernel(Operation *op, PackFormat format, Compute compute);
+
+/// Multiplies in parallel and hands each panel of each chunk to `consume`.
+void multiply(
+    ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
+    const Product &product,
+    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)> consume);
+
+/// Calls `body` for each row: its position in the order of the groups, and its
+/// registers of columns.
+void forEachRow(ImplicitLocOpBuilder &b, const Level &level,
+                const PanelSums &sums,
+                function_ref<void(ImplicitLocOpBuilder &b, Value position,
+                                  ValueRange columns)>
+                    body);
+
+/// Writes registers of columns from `column` on to a row, as far as it goes.
+void storeColumns(ImplicitLocOpBuilder &b, ValueRange columns, Value rows,
+                  Value row, Value column);
+
+} // namespace mlir::moe
+
+#endif // MOE_LIB_CPU_PRODUCTS_H
