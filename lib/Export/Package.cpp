@@ -217,6 +217,9 @@ LogicalResult mlir::moe::writePackage(ModuleOp module,
   }
 
   phase = timing.nest("manifest");
+  for (const std::string &file : options.copies)
+    if (llvm::Error error = folder->copy(file))
+      return fail(std::move(error));
   if (llvm::Error error =
           describe(*interface, std::move(contents), options.sources, *folder))
     return fail(std::move(error));

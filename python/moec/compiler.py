@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -77,12 +76,11 @@ def compile_checkpoint(
     checkpoint, package = Path(checkpoint), Path(package)
     text = import_checkpoint(checkpoint, block, shapes_only)
     sources = [file for name in _SOURCES if (file := checkpoint / name).exists()]
-    options = [f"--source={file}" for file in sources] + ["--shapes-only"] * shapes_only
+    copies = [file] if (file := checkpoint / "tokenizer.json").exists() else []
+    options = [f"--source={file}" for file in sources] + [f"--copy={file}" for file in copies]
+    options += ["--shapes-only"] * shapes_only
     options += _options(format, compute)
     _run([find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package, *options], text)
-    tokenizer = checkpoint / "tokenizer.json"
-    if tokenizer.exists():
-        shutil.copyfile(tokenizer, package / tokenizer.name)
 
 
 def _options(format: str | None, compute: str | None) -> list[str]:
@@ -97,4 +95,4 @@ def _run(command: list[str | Path], text: str) -> None:
         return
     lines = result.stderr.splitlines() or [f"ended with status {result.returncode}"]
     error = next((line for line in lines if "error:" in line), lines[-1])
-    raise Error(f"moe-compile: {error}")
+    raise Error(f"moe-compile: {error.removeprefix('moe-compile: ')}")
