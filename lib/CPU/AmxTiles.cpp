@@ -68,8 +68,7 @@ private:
 } // namespace
 
 void mlir::moe::emitAmxTile(KernelBuilder &b, PackFormat format,
-                            int64_t registers,
-                            const TileArguments &arguments) {
+                            int64_t registers, const TileArguments &arguments) {
   auto sumsAt = [&](KernelBuilder &b, int64_t row, int64_t half) {
     return b.at(arguments.acc, row * kAmxRows * kSumsRow + half * kAmxBytes);
   };

@@ -36,7 +36,8 @@ using namespace mlir::moe;
 /// k of a block: its part of a panel and of a tile's rows fit into L2 and L1.
 static constexpr int64_t kBlockK = 512;
 
-/// k that are decoded at a time: as f32, they fit into L1 with rows beside them.
+/// k that are decoded at a time: as f32, they fit into L1 with rows beside
+/// them.
 static constexpr int64_t kDecodedK = 128;
 
 namespace {
@@ -113,8 +114,8 @@ func::FuncOp PanelFunctions::getTile(const Level &level,
                 pointer, i64,     i64, i64,     i64};
       },
       [&](KernelBuilder &b, ValueRange a) {
-        TileArguments arguments = {
-            a[0], a[1], a[2], a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}};
+        TileArguments arguments = {a[0], a[1], a[2],
+                                   a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}};
         PackFormat format = layout.getFormat();
         if (layout.isDot())
           emitDotTile(b, level, format, rows, arguments);
@@ -162,9 +163,9 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
   Value blockK, decoded;
   if (isDecoded) {
     blockK = b.constant(kDecodedK);
-    decoded = LLVM::AllocaOp::create(
-        b, b.pointerType(), b.getI8Type(),
-        b.constant(kDecodedK * kPanelColumns * 4), /*alignment=*/64);
+    decoded = LLVM::AllocaOp::create(b, b.pointerType(), b.getI8Type(),
+                                     b.constant(kDecodedK * kPanelColumns * 4),
+                                     /*alignment=*/64);
   } else {
     blockK = b.select(b.less(one, tiles.count), b.constant(kBlockK), k);
   }
@@ -176,7 +177,8 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
     // As many bursts as the block has itself, divided among the tiles.
     Value burstBytes = b.constant(Prefetch::kBytes);
     Value firstBurst = b.add(a[6], b.div(done, burstBytes));
-    Value bursts = divUp(b, divUp(b, bytesOf(b, count), burstBytes), tiles.count);
+    Value bursts =
+        divUp(b, divUp(b, bytesOf(b, count), burstBytes), tiles.count);
     Value steps = divUp(b, count, b.constant(layout.getStep()));
     Value perStep = divUp(b, bursts, steps);
     Value period = b.createOrFold<arith::MaxUIOp>(b.div(steps, bursts), one);

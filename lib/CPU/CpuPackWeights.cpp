@@ -167,8 +167,8 @@ static LogicalResult pack(ExpertFfnOp op, std::optional<PackFormat> asked,
     return op.emitRemark(
         "weights stay unpacked: gate and up differ in type or indices");
   PackFormat format = chooseFormat(first, op.getResult(), asked);
-  op.getWeightsMutable().assign({parameters.load(in, format, op),
-                                 parameters.load(down, format, op)});
+  op.getWeightsMutable().assign(
+      {parameters.load(in, format, op), parameters.load(down, format, op)});
   op.setPacked(format);
   op.setInner(cast<RankedTensorType>(first.getType()).getShape().end()[-2]);
   eraseDead(*loads);

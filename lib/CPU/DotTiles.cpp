@@ -58,7 +58,8 @@ public:
   DotLoop(KernelBuilder &b, const Level &level, PackFormat format, int64_t rows,
           int64_t begin, int64_t end)
       : level(level), format(format), lanes(level.lanes), rows(rows),
-        begin(begin), end(end), bytes(VectorType::get({4 * lanes}, b.getI8Type())),
+        begin(begin), end(end),
+        bytes(VectorType::get({4 * lanes}, b.getI8Type())),
         i32s(VectorType::get({lanes}, b.getI32Type())),
         f32s(VectorType::get({lanes}, b.getF32Type())) {}
 
@@ -128,8 +129,7 @@ SmallVector<Value> DotLoop::weights(KernelBuilder &b, Value panel,
     return {loaded};
   }
   Value words = vector::BitCastOp::create(b, i32s, loaded);
-  Value four =
-      arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, 4));
+  Value four = arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, 4));
   Value high = vector::BitCastOp::create(
       b, bytes, arith::ShRUIOp::create(b, words, four));
   SmallVector<Value> result;
@@ -159,8 +159,8 @@ Value DotLoop::scales(KernelBuilder &b, Value panel, int64_t group,
     auto exponents = VectorType::get({lanes}, b.getI8Type());
     Value loaded = b.load(exponents, panel,
                           at + group * kPanelColumns + column * lanes, 8);
-    Value shift = arith::ConstantOp::create(
-        b, DenseElementsAttr::get(i32s, 23));
+    Value shift =
+        arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, 23));
     Value bits = arith::ShLIOp::create(
         b, arith::ExtUIOp::create(b, i32s, loaded), shift);
     return vector::BitCastOp::create(b, f32s, bits);
@@ -207,12 +207,12 @@ SmallVector<Value> DotLoop::step(KernelBuilder &b, Value rowsAt, Value panel,
       SmallVector<Value> loaded;
       for (int64_t c = begin; c < end; ++c) {
         int64_t column = c * lanes;
-        Value at = b.at(panel, column / 16 * 1024 + d * 64 + column % 16 * kDot);
+        Value at =
+            b.at(panel, column / 16 * 1024 + d * 64 + column % 16 * kDot);
         loaded.push_back(weights(b, at, 0).front());
       }
       for (int64_t row = 0; row < rows; ++row) {
-        Value four =
-            b.load(b.getI32Type(), rowsAt, (d * rows + row) * kDot, 4);
+        Value four = b.load(b.getI32Type(), rowsAt, (d * rows + row) * kDot, 4);
         Value all = vector::BitCastOp::create(
             b, bytes, vector::BroadcastOp::create(b, i32s, four));
         for (int64_t c = 0; c < columns(); ++c) {
@@ -239,8 +239,8 @@ SmallVector<Value> DotLoop::step(KernelBuilder &b, Value rowsAt, Value panel,
     for (int64_t c = 0; c < columns(); ++c) {
       Value ofColumns = scales(b, panel, group, begin + c);
       for (int64_t row = 0; row < rows; ++row) {
-        Value ofRow = b.load(b.getF32Type(), groupAt,
-                             rows * kScaleGroup + row * 4, 4);
+        Value ofRow =
+            b.load(b.getF32Type(), groupAt, rows * kScaleGroup + row * 4, 4);
         Value factor = arith::MulFOp::create(
             b, ofColumns, vector::BroadcastOp::create(b, f32s, ofRow));
         Value exact =
@@ -280,9 +280,8 @@ void DotLoop::emit(KernelBuilder &b, const TileArguments &arguments) {
   // The first walk over the panel prefetches for all.
   bool hasPrefetch = begin == 0;
   ValueRange sums = b.loop(
-      b.constant(0), b.div(arguments.count, geometry.stepInputs),
-      b.constant(1), carried,
-      [&](KernelBuilder &b, Value i, ValueRange carried) {
+      b.constant(0), b.div(arguments.count, geometry.stepInputs), b.constant(1),
+      carried, [&](KernelBuilder &b, Value i, ValueRange carried) {
         ValueRange state = carried.drop_front(numSums);
         SmallVector<Value> next =
             step(b, b.at(arguments.rows, b.mul(i, rows * rowBytes)),
@@ -312,15 +311,15 @@ void mlir::moe::emitScale(KernelBuilder &b, const Level &level, Value sums,
   auto i32s = VectorType::get({level.lanes}, b.getI32Type());
   auto f32s = VectorType::get({level.lanes}, b.getF32Type());
   unsigned alignment = level.lanes * 4;
-  Value ofRow = vector::BroadcastOp::create(
-      b, f32s, b.load(b.getF32Type(), scale, 0, 4));
+  Value ofRow =
+      vector::BroadcastOp::create(b, f32s, b.load(b.getF32Type(), scale, 0, 4));
   Value added = vector::BroadcastOp::create(
       b, i32s, b.load(b.getI32Type(), correction, 0, 4));
   for (int64_t at = 0; at < kPanelColumns * 4; at += alignment) {
     Value exact =
         arith::AddIOp::create(b, b.load(i32s, sums, at, alignment), added);
-    Value factor = arith::MulFOp::create(
-        b, b.load(f32s, scales, at, alignment), ofRow);
+    Value factor =
+        arith::MulFOp::create(b, b.load(f32s, scales, at, alignment), ofRow);
     Value sum = arith::MulFOp::create(
         b, arith::SIToFPOp::create(b, f32s, exact), factor);
     b.store(sum, sums, at, alignment);

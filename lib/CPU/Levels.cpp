@@ -25,9 +25,9 @@ static constexpr StringRef vnniFeatures[] = {
     "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni"};
 
 static constexpr StringRef amxFeatures[] = {
-    "avx2",       "bmi2",       "f16c",     "fma",      "avx512f",
-    "avx512bw",   "avx512cd",   "avx512dq", "avx512vl", "avx512vnni",
-    "avx512bf16", "amx-tile",   "amx-bf16", "amx-int8"};
+    "avx2",       "bmi2",     "f16c",     "fma",      "avx512f",
+    "avx512bw",   "avx512cd", "avx512dq", "avx512vl", "avx512vnni",
+    "avx512bf16", "amx-tile", "amx-bf16", "amx-int8"};
 
 static constexpr Level levels[] = {
     {"v3", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16,

@@ -99,8 +99,8 @@ void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
   case PackFormat::Int8: {
     Value scale = b.load(f32s, scales, column * 4, lanes * 4);
     for (int64_t k = 0; k < 64; k += 4) {
-      Value four = words(b, panel,
-                         column / 16 * 1024 + k / 4 * 64 + column % 16 * 4);
+      Value four =
+          words(b, panel, column / 16 * 1024 + k / 4 * 64 + column % 16 * 4);
       for (int64_t i = 0; i < 4; ++i) {
         Value value = integer(b, field(b, four, 8 * i, 8), 128);
         store(b, arith::MulFOp::create(b, value, scale), to, k + i);
@@ -138,8 +138,8 @@ void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
       for (int64_t i = 0; i < 8; ++i) {
         // The low halves are k to k+3, the high ones k+4 to k+7.
         Value code = field(b, eight, i % 4 * 8 + i / 4 * 4, 4);
-        Value value = format == PackFormat::Q4_0 ? integer(b, code, 8)
-                                                 : e2m1(b, code);
+        Value value =
+            format == PackFormat::Q4_0 ? integer(b, code, 8) : e2m1(b, code);
         store(b, arith::MulFOp::create(b, value, scale), to, k + i);
       }
     }
@@ -151,13 +151,12 @@ void mlir::moe::emitDecode(KernelBuilder &b, const Level &level,
                            PackFormat format, Value panel, Value scales,
                            Value count, Value to) {
   PanelGeometry geometry = PanelGeometry::get(format);
-  b.loop(b.constant(0), b.div(count, geometry.stepInputs), b.constant(1),
-         [&](KernelBuilder &b, Value i) {
-           Value from = b.at(panel, b.mul(i, geometry.getStepBytes()));
-           Value at = b.at(
-               to, b.mul(i, geometry.stepInputs * kPanelColumns * 4));
-           for (int64_t column = 0; column < kPanelColumns;
-                column += level.lanes)
-             Decoder(b, level, format, column).step(b, from, scales, at);
-         });
+  b.loop(
+      b.constant(0), b.div(count, geometry.stepInputs), b.constant(1),
+      [&](KernelBuilder &b, Value i) {
+        Value from = b.at(panel, b.mul(i, geometry.getStepBytes()));
+        Value at = b.at(to, b.mul(i, geometry.stepInputs * kPanelColumns * 4));
+        for (int64_t column = 0; column < kPanelColumns; column += level.lanes)
+          Decoder(b, level, format, column).step(b, from, scales, at);
+      });
 }

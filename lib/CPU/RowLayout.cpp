@@ -81,8 +81,8 @@ Value RowLayout::roundUpRows(ImplicitLocOpBuilder &b, Value rows) const {
     return rows;
   Value last = arith::ConstantOp::create(
       b, b.getIntegerAttr(rows.getType(), kAmxRows - 1));
-  Value mask = arith::ConstantOp::create(
-      b, b.getIntegerAttr(rows.getType(), -kAmxRows));
+  Value mask =
+      arith::ConstantOp::create(b, b.getIntegerAttr(rows.getType(), -kAmxRows));
   return b.createOrFold<arith::AndIOp>(add(b, rows, last), mask);
 }
 
@@ -157,16 +157,17 @@ TilePacker::TilePacker(ImplicitLocOpBuilder &b, const Level &level,
     : level(level), layout(layout), from(from), to(to), base(base), rows(rows),
       room(layout.roundUpRows(b, rows)),
       k(cast<MemRefType>(from.getType()).getDimSize(1)),
-      padded(llvm::alignTo(
-          k, PanelGeometry::get(layout.getFormat()).stepInputs)) {}
+      padded(
+          llvm::alignTo(k, PanelGeometry::get(layout.getFormat()).stepInputs)) {
+}
 
 /// The bytes of all tiles as elements of another type.
 Value TilePacker::view(ImplicitLocOpBuilder &b, Type element) {
   Value size =
       div(b, dim(b, to, 0), int64_t(element.getIntOrFloatBitWidth() / 8));
-  return memref::ViewOp::create(b,
-                                MemRefType::get({ShapedType::kDynamic}, element),
-                                to, constantIndex(b, 0), size);
+  return memref::ViewOp::create(
+      b, MemRefType::get({ShapedType::kDynamic}, element), to,
+      constantIndex(b, 0), size);
 }
 
 /// `width` elements from `i` on; zeros past the end.
@@ -209,7 +210,8 @@ void TilePacker::packF32(ImplicitLocOpBuilder &b, Value position, Value row) {
   auto f32s = VectorType::get({lanes}, b.getF32Type());
   auto maskType = VectorType::get({lanes}, b.getI1Type());
   Value apart = laneOffsets(b, lanes, rows);
-  Value elements = view(b, b.getF32Type()), first = add(b, div(b, base, 4), row);
+  Value elements = view(b, b.getF32Type()),
+        first = add(b, div(b, base, 4), row);
   forEach(b, constantIndex(b, 0), constantIndex(b, padded), lanes,
           [&](ImplicitLocOpBuilder &b, Value i) {
             Value values = read(b, position, i, lanes);
@@ -252,8 +254,8 @@ Value TilePacker::quantize(ImplicitLocOpBuilder &b, Value values, Value inverse,
   auto i8s = VectorType::get({width}, b.getI8Type());
   Value scaled = math::RoundEvenOp::create(
       b, arith::MulFOp::create(b, values, splat(b, inverse, width)));
-  Value isNumber = arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, scaled,
-                                         scaled);
+  Value isNumber =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, scaled, scaled);
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(values.getType()));
   Value ints = arith::FPToSIOp::create(
       b, i32s, arith::SelectOp::create(b, isNumber, scaled, zero));
@@ -297,8 +299,7 @@ void TilePacker::storeScale(ImplicitLocOpBuilder &b, Value at, Value row,
   Value scale = arith::MulFOp::create(b, max, constantF32(b, unit));
   Value number = add(b, div(b, at, 4), row);
   store(b, scale, view(b, b.getF32Type()), number);
-  Value zeroPoint =
-      constantI32(b, -getZeroPoint(level, layout.getFormat()));
+  Value zeroPoint = constantI32(b, -getZeroPoint(level, layout.getFormat()));
   store(b, arith::MulIOp::create(b, sum, zeroPoint), view(b, b.getI32Type()),
         add(b, number, room));
 }
@@ -310,9 +311,9 @@ void TilePacker::packGroups(ImplicitLocOpBuilder &b, Value position,
             Value values = read(b, position, i, kScaleGroup);
             Value max = magnitude(b, values), sum;
             Value ints = quantize(b, values, inverseOf(b, max), sum);
-            Value at = add(b, base,
-                           mul(b, mul(b, div(b, i, kScaleGroup), rows),
-                               kRowGroupBytes));
+            Value at = add(
+                b, base,
+                mul(b, mul(b, div(b, i, kScaleGroup), rows), kRowGroupBytes));
             storeDots(b, ints, at, row);
             storeScale(b, add(b, at, mul(b, rows, kScaleGroup)), row, max, sum);
           });
@@ -327,8 +328,7 @@ void TilePacker::packInts(ImplicitLocOpBuilder &b, Value position, Value row) {
       b, zero, end, constantIndex(b, kWidth), none,
       [&](OpBuilder &nested, Location loc, Value i, ValueRange max) {
         ImplicitLocOpBuilder b(loc, nested);
-        Value values =
-            math::AbsFOp::create(b, read(b, position, i, kWidth));
+        Value values = math::AbsFOp::create(b, read(b, position, i, kWidth));
         scf::YieldOp::create(
             b, arith::MaximumFOp::create(b, max[0], values).getResult());
       });

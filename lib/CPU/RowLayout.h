@@ -85,7 +85,8 @@ public:
   /// Bytes of a packed row of `k` elements.
   int64_t getRowBytes(int64_t k) const;
 
-  /// Bytes of a panel for one k, times 64: scales of columns are not among them.
+  /// Bytes of a panel for one k, times 64: scales of columns are not among
+  /// them.
   int64_t getPanelBytesPer64() const;
 
   /// Where the elements from `begin` on of the tile of `count` rows from

@@ -73,8 +73,8 @@ static SmallVector<std::string> getLevels(const CompileOptions &options) {
 /// Form *buffers* to *loops*.
 static void addLoops(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createLowerCopiesPass());
-  pm.addPass(createCpuCloneLevelsPass(
-      CpuCloneLevelsPassOptions{getLevels(options)}));
+  pm.addPass(
+      createCpuCloneLevelsPass(CpuCloneLevelsPassOptions{getLevels(options)}));
   if (options.fuse) {
     pm.addPass(createCpuLowerExpertFfnPass());
     pm.addPass(createCpuLowerGroupedMatmulPass());
