@@ -276,7 +276,7 @@ struct CpuLowerPanelsPass final
                      i64(op.getCount()), b.constant(op.getDepth()),
                      addressOf(b, op.getWeights(), op.getAt()),
                      addressOf(b, op.getSums(), op.getBegin()),
-                     addressOf(b, op.getWeights(), op.getFrom()),
+                     addressOf(b, op.getAhead(), op.getFrom()),
                      i64(op.getBurst())});
       op.erase();
     }
