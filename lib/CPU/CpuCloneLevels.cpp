@@ -49,7 +49,8 @@ struct CpuCloneLevelsPass final
     for (StringRef isa : levels) {
       const Level *level = findLevel(isa);
       if (!level) {
-        module.emitError("expected an ISA level v3, v4, vnni or amx, got ")
+        module.emitError(
+            "expected an ISA level v3, v4, vnni, amx or amx_emulated, got ")
             << isa;
         return signalPassFailure();
       }

@@ -170,17 +170,17 @@ void FfnEmitter::activate(ImplicitLocOpBuilder &b, const PanelSums &sums,
   SmallVector<Value> biases;
   for (int64_t part = 0; part < parts; ++part)
     biases.append(bias(b, sums, part, column, number));
-  forEachRow(
-      b, level, sums,
-      [&](ImplicitLocOpBuilder &b, Value i, ValueRange columns) {
-        SmallVector<Value> biased = addAll(b, columns, biases);
-        SmallVector<Value> activated;
-        for (size_t c = 0; c < number; ++c)
-          activated.push_back(
-              emitGlu(b, clauses, biased[c],
-                      clauses.isGated() ? biased[number + c] : Value()));
-        storeColumns(b, activated, hidden, rowOf(b, sums.chunk, i), column);
-      });
+  forEachRow(b, level, sums,
+             [&](ImplicitLocOpBuilder &b, Value i, ValueRange columns) {
+               SmallVector<Value> biased = addAll(b, columns, biases);
+               SmallVector<Value> activated;
+               for (size_t c = 0; c < number; ++c)
+                 activated.push_back(
+                     emitGlu(b, clauses, biased[c],
+                             clauses.isGated() ? biased[number + c] : Value()));
+               storeColumns(b, activated, hidden, rowOf(b, sums.chunk, i),
+                            column);
+             });
 }
 
 void FfnEmitter::store(ImplicitLocOpBuilder &b, const PanelSums &sums,
@@ -278,21 +278,18 @@ static LogicalResult lower(ExpertFfnOp op) {
   };
   Product upward = {op.getX(), up, format, compute, tokenOf};
   Value rows = alloc(
-      b,
-      {ShapedType::kDynamic, cast<MemRefType>(out.getType()).getDimSize(1)},
+      b, {ShapedType::kDynamic, cast<MemRefType>(out.getType()).getDimSize(1)},
       b.getF32Type(), numSlots);
 
   // Hidden rows of all chunks, or of a chunk for each thread.
   Value maxRows = chunks.getMaxRows(b);
-  Value numHidden =
-      max(b, numSlots, mul(b, NumThreadsOp::create(b), maxRows));
+  Value numHidden = max(b, numSlots, mul(b, NumThreadsOp::create(b), maxRows));
   Value hidden = alloc(b, {ShapedType::kDynamic, int64_t(*op.getInner())},
                        b.getF32Type(), numHidden);
   auto ofAll = [](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
     return add(b, chunk.first, i);
   };
-  auto ofThread = [&](ImplicitLocOpBuilder &b, const RowChunk &chunk,
-                      Value i) {
+  auto ofThread = [&](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
     return add(b, mul(b, chunk.thread, maxRows), i);
   };
   auto storeSlots = [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {

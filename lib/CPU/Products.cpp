@@ -220,8 +220,8 @@ void mlir::moe::multiply(
   ThreadProduct work(b, level, chunks, product);
   // As few parts of the panels as give enough items: each packs the rows.
   Value threads = NumThreadsOp::create(b);
-  Value perChunk = divUp(b, mul(b, threads, kItemsPerThread),
-                         max(b, chunks.getCount(), 1));
+  Value perChunk =
+      divUp(b, mul(b, threads, kItemsPerThread), max(b, chunks.getCount(), 1));
   Value all = constantIndex(b, work.getNumPanels());
   Value partPanels = divUp(
       b, all,
@@ -230,8 +230,7 @@ void mlir::moe::multiply(
   Value count = mul(b, chunks.getCount(), parts);
 
   // Of each thread, the chunk that is packed.
-  Value packed =
-      alloc(b, {ShapedType::kDynamic}, b.getI32Type(), threads);
+  Value packed = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), threads);
   forEach(b, threads, [&](ImplicitLocOpBuilder &b, Value thread) {
     store(b, constantI32(b, -1), packed, thread);
   });
@@ -259,10 +258,10 @@ void mlir::moe::multiply(
         Value next = min(b, item.next, sub(b, count, constantIndex(b, 1)));
         RowChunk nextChunk = chunks.at(b, div(b, next, parts), item.thread);
         Value begin = firstPanel(item.number);
-        work.multiply(
-            b, chunk, begin,
-            min(b, add(b, begin, partPanels), work.getNumPanels()),
-            work.getStream(b, nextChunk.group, firstPanel(next)), consume);
+        work.multiply(b, chunk, begin,
+                      min(b, add(b, begin, partPanels), work.getNumPanels()),
+                      work.getStream(b, nextChunk.group, firstPanel(next)),
+                      consume);
       });
 }
 
