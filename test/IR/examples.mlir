@@ -11,6 +11,10 @@ moe.parameter @scales : tensor<4x16x192x5xi8> from "model.layers.{0}.mlp.experts
 moe.parameter @gate_up : tensor<4x16x192x160xbf16> mxfp4 of [@blocks, @scales]
 moe.parameter @gate : tensor<4x16x96x160xbf16> view of @gate_up by affine_map<(l, e, i, h) -> (l, e, 2 * i, h)>
 
+moe.parameter @down.fp8 : tensor<4x16x160x96xf8E4M3FN> from "model.layers.{0}.mlp.experts.{1}.down_proj.weight"
+moe.parameter @down.scales : tensor<4x16x2x1xf32> from "model.layers.{0}.mlp.experts.{1}.down_proj.weight_scale_inv"
+moe.parameter @down : tensor<4x16x160x96xbf16> fp8 of [@down.fp8, @down.scales]
+
 // CHECK-LABEL: func.func @dispatch(
 // CHECK: moe.dispatch
 func.func @dispatch(%x: tensor<?x160xf32>, %perm: tensor<?xi32>) {

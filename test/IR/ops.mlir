@@ -27,6 +27,11 @@ moe.parameter @gate : tensor<4x16x96x160xbf16> view of @fused by affine_map<(l, 
 // CHECK: moe.parameter @blocks : tensor<16x160x3x16xi8> from "blocks"
 moe.parameter @blocks : tensor<16x160x3x16xi8> from "blocks"
 moe.parameter @scales : tensor<16x160x3xi8> from "scales"
+// CHECK: moe.parameter @small : tensor<3x200x130xf8E4M3FN> from "small.{0}"
+moe.parameter @small : tensor<3x200x130xf8E4M3FN> from "small.{0}"
+moe.parameter @small.scales : tensor<3x2x2xf32> from "small_scale_inv.{0}"
+// CHECK: moe.parameter @large : tensor<3x200x130xf32> fp8 of [@small, @small.scales]
+moe.parameter @large : tensor<3x200x130xf32> fp8 of [@small, @small.scales]
 // CHECK: moe.parameter @down : tensor<16x160x96xbf16> mxfp4 of [@blocks, @scales]
 moe.parameter @down : tensor<16x160x96xbf16> mxfp4 of [@blocks, @scales]
 
