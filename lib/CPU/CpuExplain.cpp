@@ -72,7 +72,7 @@ static OpCost costOf(ExpertFfnOp op, double tokens) {
   double active = activeExperts(experts, k, tokens), slots = tokens * k;
   OpCost cost;
   cost.operations =
-      2 * slots * hidden * inner * (isGated(op.getKind()) ? 3 : 2);
+      2 * slots * hidden * inner * (op.getClauses().isGated() ? 3 : 2);
   for (Value weights : op.getWeights())
     cost.bytes += active / experts * bytesOf(weights);
   // Tokens in and out; the rows of slots out and in again.
@@ -90,7 +90,9 @@ static OpCost costOf(AttentionOp op, double tokens) {
   double visible = std::min(kCached + (tokens + 1) / 2, most);
   OpCost cost;
   cost.operations = 2 * tokens * heads * visible * (keys + values);
-  cost.bytes = 4 * (kCached + tokens) * keyValueHeads * (keys + values);
+  bool isShared = op.getKCache() == op.getVCache();
+  cost.bytes =
+      4 * (kCached + tokens) * keyValueHeads * (keys + (isShared ? 0 : values));
   return cost;
 }
 
@@ -112,8 +114,9 @@ static std::string describeKernel(const RowLayout &layout, double rows) {
   int64_t tile = layout.isAmx()
                      ? std::min(all, most)
                      : llvm::divideCeil(all, llvm::divideCeil(all, most));
-  return (Twine(layout.isAmx() ? "amx " : "fma ") + Twine(tile) + "x" +
-          Twine(kPanelColumns) + " " + stringifyEnum(layout.getFormat()) + "*" +
+  StringRef unit = layout.isAmx() ? "amx" : layout.isDot() ? "dot" : "fma";
+  return (unit + " " + Twine(tile) + "x" + Twine(kPanelColumns) + " " +
+          stringifyEnum(layout.getFormat()) + "*" +
           stringifyEnum(layout.getCompute()))
       .str();
 }
@@ -142,12 +145,9 @@ struct CpuExplainPass final : moe::impl::CpuExplainPassBase<CpuExplainPass> {
     if (tokens.empty())
       tokens = {1, 16, 256, 1024};
     for (StringRef isa : levels) {
-      const Level *level = findLevel(isa);
-      if (!level) {
-        getOperation().emitError("expected an ISA level v3, v4 or amx, got ")
-            << isa;
+      const Level *level = findLevel(isa, getOperation());
+      if (!level)
         return signalPassFailure();
-      }
       llvm::outs() << isa << ", threads " << threads << "\n";
       for (auto function : getOperation().getOps<func::FuncOp>())
         explain(function, *level);

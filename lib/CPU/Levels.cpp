@@ -20,6 +20,10 @@ static constexpr StringRef v4Features[] = {"avx2",     "bmi2",     "f16c",
                                            "fma",      "avx512f",  "avx512bw",
                                            "avx512cd", "avx512dq", "avx512vl"};
 
+static constexpr StringRef vnniFeatures[] = {
+    "avx2",     "bmi2",     "f16c",     "fma",      "avx512f",
+    "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni"};
+
 static constexpr StringRef amxFeatures[] = {
     "avx2",       "bmi2",     "f16c",     "fma",      "avx512f",
     "avx512bw",   "avx512cd", "avx512dq", "avx512vl", "avx512vnni",
@@ -27,16 +31,25 @@ static constexpr StringRef amxFeatures[] = {
 
 static constexpr Level levels[] = {
     {"v3", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16,
-     /*hasTiles=*/false},
+     /*hasDots=*/false, /*hasTiles=*/false},
     {"v4", "x86-64-v4", v4Features, /*lanes=*/16, /*registers=*/32,
-     /*hasTiles=*/false},
+     /*hasDots=*/false, /*hasTiles=*/false},
+    {"vnni", "x86-64-v4", vnniFeatures, /*lanes=*/16, /*registers=*/32,
+     /*hasDots=*/true, /*hasTiles=*/false},
     {"amx", "x86-64-v4", amxFeatures, /*lanes=*/16, /*registers=*/32,
-     /*hasTiles=*/true}};
+     /*hasDots=*/true, /*hasTiles=*/true}};
 
-const Level *mlir::moe::findLevel(StringRef isa) {
+static const Level *lookUp(StringRef isa) {
   const Level *level = llvm::find_if(
       levels, [&](const Level &known) { return known.isa == isa; });
   return level == std::end(levels) ? nullptr : level;
+}
+
+const Level *mlir::moe::findLevel(StringRef isa, Operation *op) {
+  const Level *level = lookUp(isa);
+  if (!level)
+    op->emitError("expected an ISA level v3, v4, vnni or amx, got ") << isa;
+  return level;
 }
 
 void mlir::moe::setLevel(Operation *function, const Level &level) {
@@ -55,7 +68,7 @@ const Level *mlir::moe::getLevel(Operation *op) {
   if (!function)
     function = op->getParentOfType<FunctionOpInterface>();
   auto isa = function->getAttrOfType<StringAttr>(kIsaAttr);
-  const Level *level = isa ? findLevel(isa) : nullptr;
+  const Level *level = isa ? lookUp(isa) : nullptr;
   if (!level)
     op->emitOpError("expected a function with `moe.isa`");
   return level;

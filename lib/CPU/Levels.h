@@ -24,12 +24,14 @@ struct Level {
   int64_t lanes;
   /// Vector registers.
   int64_t registers;
+  /// Whether it has dot products of bytes.
+  bool hasDots;
   /// Whether it has the tile registers of AMX.
   bool hasTiles;
 };
 
-/// The level called `isa`, or null.
-const Level *findLevel(StringRef isa);
+/// The level called `isa`; null with a diagnostic on `op` if there is none.
+const Level *findLevel(StringRef isa, Operation *op);
 
 /// Says, to LLVM too, that `function` is compiled for `level`.
 void setLevel(Operation *function, const Level &level);

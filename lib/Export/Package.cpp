@@ -213,6 +213,7 @@ LogicalResult mlir::moe::writePackage(ModuleOp module,
     if (failed(weights))
       return failure();
     contents.weights = {kWeights.str(), weights->bytes, weights->headerHash};
+    contents.deviations = std::move(weights->deviations);
   }
 
   phase = timing.nest("manifest");

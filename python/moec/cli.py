@@ -42,6 +42,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--block", metavar="NAME", help="only this module, e.g. model.layers.0.mlp")
         command.add_argument("--shapes-only", action="store_true", help="read config.json alone, no weights")
         command.set_defaults(run=run)
+        if run is _compile:
+            command.add_argument(
+                "--format", help="of weights: f32, bf16, f16, int8, q8_0, q4_0, mxfp4; default: their own"
+            )
+            command.add_argument("--compute", help="what products round their rows to: f32, the default, bf16 or int8")
 
     summary = "say what a package is"
     command = commands.add_parser("inspect", help=summary, description=summary)
@@ -73,7 +78,9 @@ def _print(text: str, end: str = "\n") -> None:
 
 
 def _compile(options: argparse.Namespace) -> None:
-    compile_checkpoint(options.checkpoint, options.output, options.block, options.shapes_only)
+    compile_checkpoint(
+        options.checkpoint, options.output, options.block, options.shapes_only, options.format, options.compute
+    )
 
 
 def _import(options: argparse.Namespace) -> None:

@@ -23,7 +23,11 @@ MANIFEST = {
     "sources": [],
     "model": {"architecture": "olmoe", "eos": [2]},
     "functions": [{"name": "block", "arguments": [{"name": "x", "kind": "input", "dtype": "f32", "shape": ["T", 36]}]}],
-    "parameters": [{"name": "up", "dtype": "bf16", "shape": [7, 23, 36]}],
+    "parameters": [
+        {"name": "up", "dtype": "bf16", "shape": [7, 23, 36]},
+        {"name": "up.packed", "dtype": "bf16", "shape": [7, 1, 2, 2, 16, 16, 2], "format": "bf16"},
+        {"name": "w", "dtype": "i8", "shape": [1, 576], "format": "q4_0", "error": {"largest": 0.0912, "rms": 0.0861}},
+    ],
 }
 
 
@@ -106,6 +110,8 @@ def test_inspect(tmp_path, capsys):
         ["input", "x", "f32[T,", "36]"],
         ["parameters"],
         ["up", "11.3", "KiB", "bf16[7,", "23,", "36]"],
+        ["up.packed", "28.0", "KiB", *"bf16[7, 1, 2, 2, 16, 16, 2]".split(), "bf16"],
+        ["w", "576", "B", *"i8[1, 576] q4_0, root mean square error 8.6%, largest 9.1%".split()],
     ]
 
 

@@ -84,6 +84,18 @@ static cl::opt<std::string> levels(
              "of that name"),
     cl::cat(category));
 
+static cl::opt<std::string> compute(
+    "compute", cl::value_desc("type"),
+    cl::desc("what products round their rows to, f32, bf16 or int8: the "
+             "pipeline's option of that name"),
+    cl::cat(category));
+
+static cl::opt<std::string> format(
+    "format", cl::value_desc("format"),
+    cl::desc("format of packed weights, as q4_0: the pipeline's option of that "
+             "name"),
+    cl::cat(category));
+
 static cl::opt<bool>
     explain("explain",
             cl::desc("compile nothing; print what each product and attention "
@@ -134,10 +146,18 @@ static LogicalResult runPipeline(ModuleOp module) {
   std::string text = pipelineOptions;
   if (!levels.empty())
     text += " isa=" + levels;
+  if (!format.empty())
+    text += " format=" + format;
+  if (!compute.empty())
+    text += " compute=" + compute;
   auto options = CompileOptions::createFromString(text);
   if (!options)
     return fail("expected options of the pipeline moe-compile-cpu, got '" +
                 text + "'");
+  if (!options->fuse && !options->format.empty())
+    return fail("expected no format with fuse=false, which packs no weights, "
+                "got '" +
+                options->format + "'");
   PassManager passes(module.getContext());
   if (explain)
     buildExplainPipeline(passes, *options,

@@ -135,13 +135,20 @@ def test_no_checkpoint(tmp_path, output):
 @pytest.mark.parametrize(
     "option, message",
     [
-        ("--isa=v7", "expected an ISA level v3, v4 or amx, got v7"),
+        ("--format=q5_k", "expected a format of weights, got 'q5_k'"),
+        ("--isa=v7", "expected an ISA level v3, v4, vnni or amx, got v7"),
         ("--pipeline-options=fuse=perhaps", "expected options of the pipeline moe-compile-cpu, got 'fuse=perhaps'"),
         ("--source=nowhere", "'nowhere': No such file or directory"),
     ],
 )
 def test_options(checkpoint, output, option, message):
     check_refusal(compile_program(PROGRAM, output, f"--checkpoint={checkpoint}", option), output, message)
+
+
+def test_format_without_packing(checkpoint, output):
+    options = (f"--checkpoint={checkpoint}", "--format=bf16", "--pipeline-options=fuse=false")
+    message = "expected no format with fuse=false, which packs no weights, got 'bf16'"
+    check_refusal(compile_program(PROGRAM, output, *options), output, message)
 
 
 def test_messages_without_place_in_the_program(tmp_path, output):
