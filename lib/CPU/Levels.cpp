@@ -41,10 +41,17 @@ static constexpr Level levels[] = {
     {"amx_emulated", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16,
      /*hasDots=*/false, /*hasTiles=*/true, /*emulatesTiles=*/true}};
 
-const Level *mlir::moe::findLevel(StringRef isa) {
+static const Level *lookUp(StringRef isa) {
   const Level *level = llvm::find_if(
       levels, [&](const Level &known) { return known.isa == isa; });
   return level == std::end(levels) ? nullptr : level;
+}
+
+const Level *mlir::moe::findLevel(StringRef isa, Operation *op) {
+  const Level *level = lookUp(isa);
+  if (!level)
+    op->emitError("expected an ISA level v3, v4, vnni or amx, got ") << isa;
+  return level;
 }
 
 void mlir::moe::setLevel(Operation *function, const Level &level) {
@@ -63,7 +70,7 @@ const Level *mlir::moe::getLevel(Operation *op) {
   if (!function)
     function = op->getParentOfType<FunctionOpInterface>();
   auto isa = function->getAttrOfType<StringAttr>(kIsaAttr);
-  const Level *level = isa ? findLevel(isa) : nullptr;
+  const Level *level = isa ? lookUp(isa) : nullptr;
   if (!level)
     op->emitOpError("expected a function with `moe.isa`");
   return level;

@@ -31,8 +31,8 @@ struct Level {
   bool hasTiles, emulatesTiles;
 };
 
-/// The level called `isa`, or null.
-const Level *findLevel(StringRef isa);
+/// The level called `isa`; null with a diagnostic on `op` if there is none.
+const Level *findLevel(StringRef isa, Operation *op);
 
 /// Says, to LLVM too, that `function` is compiled for `level`.
 void setLevel(Operation *function, const Level &level);
