@@ -204,16 +204,16 @@ def CpuLowerRoutePass : CpuLoweringPass<"moe-cpu-lower-route"> {
 //===----------------------------------------------------------------------===//
 
 def CpuExpandMathPass : Pass<"moe-cpu-expand-math"> {
-  let summary = "compute math.exp and math.tanh of f32 with fused multiply-adds instead of calls";
+  let summary = "compute math.exp, math.erf and math.tanh of f32 with fused multiply-adds instead of calls";
   let description = [{
-    LLVM calls `expf` or `tanhf` once per element of a vector. Here `math.exp` of an f32 or a vector of f32 becomes 20
-    vector operations: reduction by multiples of ln 2, a polynomial of degree 6, and two factors that scale it.
-    `math.tanh` becomes MLIR's approximation by a quotient of polynomials.
+    LLVM calls `expf`, `erff` or `tanhf` once per element of a vector. Here `math.exp` of an f32 or a vector of f32
+    becomes 20 vector operations: reduction by multiples of ln 2, a polynomial of degree 6, and two factors that scale it.
+    `math.erf` and `math.tanh` become MLIR's approximations by quotients of polynomials.
 
-    Postcondition: no `math.exp` and no `math.tanh` of f32.
+    Postcondition: no `math.exp`, `math.erf` and `math.tanh` of f32.
 
     Contract class E. `exp`: within 1 unit in the last place, denormal results too; 0 below them; infinity above the
-    largest number. `tanh`: within 5 units. NaN of NaN. The same bits for a scalar and for vectors of any width.
+    largest number. `erf`, `tanh`: within 5 units. NaN of NaN. The same bits for a scalar and for vectors of any width.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
                            "::mlir::vector::VectorDialect"];
