@@ -104,21 +104,11 @@ static const char *match(Match &m) {
   return nullptr;
 }
 
-/// Whether the target's kernel knows this network.
-static bool hasKernel(Match &m) {
-  GluClauses clauses = m.glu.getClauses();
-  return clauses.kind == GluKind::SwiGLU && !clauses.alpha && !clauses.offset &&
-         !clauses.limit && !m.down.bias;
-}
-
 // combine(down(glu(gate(xs), up(xs)))), xs = dispatch(x) -> expert_ffn(x)
 static LogicalResult fuse(CombineOp combine, IRRewriter &rewriter) {
   Match m;
   m.combine = combine;
-  const char *reason = match(m);
-  if (!reason && !hasKernel(m))
-    reason = "there is no kernel for its activation or biases";
-  if (reason) {
+  if (const char *reason = match(m)) {
     combine.emitRemark("not fused into an expert_ffn: ") << reason;
     return failure();
   }
