@@ -103,3 +103,17 @@ func.func @no_parameter(%w: tensor<64x160xf32>, %x: tensor<?x160xf32>, %init: te
          outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
+
+// -----
+
+// f16 is packed as it is.
+// CHECK: moe.parameter @w.packed : tensor<2x160x32xf16> pack of [@w]
+moe.parameter @w : tensor<64x160xf16> from "w"
+// CHECK-LABEL: func @half(
+func.func @half(%x: tensor<?x160xf32>, %init: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  // CHECK: moe.grouped_matmul packed f16 ins(
+  %w = moe.load_parameter @w : tensor<64x160xf16>
+  %y = moe.grouped_matmul ins(%x, %w : tensor<?x160xf32>, tensor<64x160xf16>)
+         outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}

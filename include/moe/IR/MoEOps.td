@@ -35,10 +35,11 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
     leading extents are the experts, if there are offsets. The weights of a format of bytes are what their elements and
     scales stand for.
 
-    With `compute bf16`, rows are rounded to bf16 first, to nearest even. With `compute int8`, they are quantised to
-    integers from -127 to 127 (`moe.parameter` says how, with `int8` and `q8_0`), a row at a time where the format is
-    `int8`, 32 elements of a row at a time where weights have scales for 32: sums of products of integers are then exact
-    within a row or within 32 elements, and scaled and added in f32.
+    With `compute bf16`, rows are rounded to bf16 first, to nearest even. With `compute int8`, they become integers with a
+    scale: one for a row where the format is `int8`, one for 32 elements where weights have scales for 32. With `a` the
+    largest magnitude, the scale is `a/127`, and the integer is the element times `127/a`, rounded to nearest even, or 0
+    where `a` is below `2^-120`. Sums of products of integers are exact, then scaled and added in f32. A row that is not
+    finite has results that are not.
 
     Canonicalisation: with one expert the offsets are dropped, since every row that is specified is that expert's.
 
@@ -297,7 +298,7 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
   let summary = "multiplies packed rows by one panel of a packed weight";
   let description = [{
     `sums[s + 32i + c] = sum_k row[i,k] * w[k,c]` for `count` rows, `k` from 0 to `depth`, and the 32 columns `c` of the
-    panel that begins at element `at` of the weights. Rows are packed for this kernel, from element `first` on, in tiles
+    panel that begins at element `at` of the weights. Rows are packed for this kernel, from byte `first` on, in tiles
     (lib/CPU/RowLayout.h), and rounded as `compute` says. The weights are packed as `format` says.
 
     Each sum has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending; with
@@ -314,12 +315,12 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     `--moe-cpu-lower-panels`.
 
     ```mlir
-    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
       into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
     ```
   }];
   let arguments = (ins MoE_PackFormat:$format, DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute,
-                   Arg<MemRefRankOf<[F32, BF16, I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
+                   Arg<MemRefRankOf<[I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
                    I64Attr:$depth, Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
                    Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin, Index:$from, Index:$burst);
   let assemblyFormat = [{
