@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -35,10 +34,9 @@ class Peer:
     requirements: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
 
-    @property
-    def script(self) -> Path:
-        """Defines its `Layer`; the ending keeps it apart from the package that it imports."""
-        return ROOT / "test/Bench/peers" / f"{re.sub(r'[-.]', '_', self.name)}_layer.py"
+    def script(self, what: str) -> Path:
+        """What runs a ``"layer"`` or a ``"model"``; the ending keeps it apart from the package that it imports."""
+        return ROOT / "test/Bench/peers" / f"{self.name.replace('-', '_')}_{what}.py"
 
     def python(self) -> Path:
         """The interpreter of its environment, which is made first if need be.

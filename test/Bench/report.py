@@ -18,7 +18,7 @@ TEXT = """# Performance
 
 One layer of experts beside its peers, as `tools/dev bench` measures it: hidden states in, hidden states out, with
 router, softmax, top-k, experts, weighted sum, and where a model has it the shared expert. Weights are multiplied in the
-format before the `*`, by rows in the type behind it, on {threads} threads.
+format before the `*`, by rows in the type behind it.
 
 Every contender has the same weights, in as many copies as exceed the caches, and every call takes other rows that want
 other experts, so that weights come from memory as they do in a deep model. The router is the identity on the first
@@ -30,9 +30,12 @@ turns of a peer's time divided by ours: above 1 we are faster, from 0.97 to 1 it
 The *share* is the median of roofline time divided by our time. Roofline time is the larger of the layer's operations at
 the rate of the best unit that the CPU has for the type, and the bytes of the weights of the experts that have tokens at
 the rate of reading huge pages as four streams a thread; [rooflines.cpp](../test/Bench/rooflines.cpp) measures both in
-every turn, and everything it knows before and after a run.
+every turn, and everything it knows before and after a run. *Others* is how much of the CPUs went to processes that have
+no part in it, or to other guests of the host. The columns of peers are ratios.
 
-Layers, as hidden size / intermediate size, experts, experts of a token: {layers}.
+| layer | hidden | intermediate | experts | of a token | shared |
+| --- | --- | --- | --- | --- | --- |
+{layers}
 
 ![share of the roofline](performance/shares.svg)
 
@@ -45,6 +48,14 @@ Layers, as hidden size / intermediate size, experts, experts of a token: {layers
 ## Cells
 
 {cells}
+
+## Whole models
+
+Four layers with random weights, sizes as above with attention and vocabulary of the published models: a prompt of so
+many tokens in an empty cache, or one token behind 128. Results are compared with ours. The roofline counts products and
+their weights.
+
+{models}
 
 ## Refused
 
@@ -64,17 +75,15 @@ def pages() -> dict[str, str]:
     # A cell is that of the newest run that has it.
     found = {key(cell): (cell, run) for run in runs for cell in run["cells"]}
     cells = [found[name][0] for name in sorted(found, key=order)]
-    used = [run for run in runs if any(run is user for _, user in found.values())]
-    layers = ", ".join(
-        f"{s.name} {s.hidden}/{s.inner} E{s.experts} k{s.top_k}"
-        + f" and a shared expert of {s.shared}" * bool(s.shared)
-        for s in SHAPES.values()
-    )
+    models = {(cell["model"], cell["kind"], cell["tokens"]): (cell, run) for run in runs for cell in run["models"]}
+    users = [user for _, user in [*found.values(), *models.values()]]
+    used = [run for run in runs if any(run is user for user in users)]
+    layers = [row([s.name, s.hidden, s.inner, s.experts, s.top_k, s.shared or ""]) for s in SHAPES.values()]
     text = TEXT.format(
-        threads=" or ".join(map(str, sorted({run["threads"] for run in used}))),
-        layers=layers,
+        layers="\n".join(layers),
         worst=worst(cells),
         cells="\n\n".join(table(cells, kind) for kind in map(str, KINDS) if any(c["kind"] == kind for c in cells)),
+        models=models_table([cell for cell, _ in models.values()]),
         refused=refused(cells),
         machine="\n\n".join(map(machine, used)),
     )
@@ -127,7 +136,7 @@ def table(cells: list[dict], kind: str) -> str:
     """All cells of a kind, with a column for each peer."""
     cells = [cell for cell in cells if cell["kind"] == kind]
     peers = list(dict.fromkeys(n for cell in cells for n, c in cell["contenders"].items() if "ratio" in c))
-    head = ["layer", "routing", "tokens", "ms", "quartiles", "share", "error", *peers, "verdict"]
+    head = ["layer", "routing", "tokens", "ms", "quartiles", "share", "error", "others", *peers, "verdict"]
     lines = [f"### {kind}", "", row(head), row(["---"] * len(head))]
     for cell in cells:
         found = ours(cell)
@@ -135,9 +144,23 @@ def table(cells: list[dict], kind: str) -> str:
             continue
         columns = [cell["layer"], cell["routing"], cell["tokens"], milliseconds(found["median"])]
         columns += [" to ".join(map(milliseconds, found["quartiles"])), f"{100 * found['share']:.0f} %"]
-        columns += [f"{found['error']:.0e}"]
+        columns += [f"{found['error']:.0e}", f"{100 * cell['disturbed']:.0f} %"]
         columns += [f"{cell['contenders'].get(peer, {}).get('ratio', float('nan')):.2f}" for peer in peers]
         lines.append(row([*columns, verdict(ratio(cell))]).replace("nan", ""))
+    return "\n".join(lines)
+
+
+def models_table(cells: list[dict]) -> str:
+    """Tokens a second, ours and the peer's."""
+    head = ["model", "kind", "tokens", "ms", "tokens/s", "share", "error", "peer", "its time / ours", "verdict"]
+    lines = [row(head), row(["---"] * len(head))]
+    for cell in sorted(cells, key=lambda cell: (cell["model"], cell["kind"], cell["tokens"])):
+        found, best = ours(cell), best_peer(cell)
+        if found and best:
+            columns = [cell["model"], cell["kind"], cell["tokens"], milliseconds(found["median"])]
+            columns += [f"{cell['tokens'] / found['median']:,.0f}", f"{100 * found['share']:.0f} %"]
+            error = cell["contenders"][best[1]]["error"]
+            lines.append(row([*columns, f"{error:.0e}", best[1], f"{best[0]:.2f}", verdict(best[0])]))
     return "\n".join(lines)
 
 
