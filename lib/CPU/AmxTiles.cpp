@@ -35,11 +35,14 @@ public:
     LLVM::CallIntrinsicOp::create(
         b, b.getStringAttr("llvm.x86.tilestored64.internal"), operands);
   }
-  Value multiply(Value sums, Value rows, Value weights) {
+  /// bf16 times bf16, or signed bytes times unsigned ones.
+  Value multiply(bool isInt8, Value sums, Value rows, Value weights) {
     SmallVector<Value> operands = shape();
     operands.append({i16(kAmxBytes), sums, rows, weights});
     return LLVM::CallIntrinsicOp::create(
-               b, type, b.getStringAttr("llvm.x86.tdpbf16ps.internal"),
+               b, type,
+               b.getStringAttr(isInt8 ? "llvm.x86.tdpbsud.internal"
+                                      : "llvm.x86.tdpbf16ps.internal"),
                operands)
         .getResult(0);
   }
@@ -64,8 +67,8 @@ private:
 
 } // namespace
 
-void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
-                            const TileArguments &arguments) {
+void mlir::moe::emitAmxTile(KernelBuilder &b, PackFormat format,
+                            int64_t registers, const TileArguments &arguments) {
   auto sumsAt = [&](KernelBuilder &b, int64_t row, int64_t half) {
     return b.at(arguments.acc, row * kAmxRows * kSumsRow + half * kAmxBytes);
   };
@@ -92,12 +95,13 @@ void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
                              }));
       });
 
-  constexpr int64_t kStepK = kAmxBytes / 2;
+  bool isInt8 = format == PackFormat::Int8;
+  int64_t stepK = kAmxBytes / (isInt8 ? 1 : 2);
   size_t numSums = 2 * registers;
   SmallVector<Value> first(start.getResults());
   first.append(PrefetchState::initial(b, arguments.prefetch));
   ValueRange sums = b.loop(
-      b.constant(0), b.div(arguments.count, kStepK), b.constant(1), first,
+      b.constant(0), b.div(arguments.count, stepK), b.constant(1), first,
       [&](KernelBuilder &b, Value step,
           ValueRange carried) -> SmallVector<Value> {
         AmxBuilder amx(b);
@@ -110,7 +114,7 @@ void mlir::moe::emitAmxTile(KernelBuilder &b, int64_t registers,
           tiles.push_back(amx.loadOnce(b.at(rows, row * kRegister), kAmxBytes));
         for (int64_t i = 0; i < 2 * registers; ++i)
           next.push_back(
-              amx.multiply(carried[i], tiles[i / 2], weights[i % 2]));
+              amx.multiply(isInt8, carried[i], tiles[i / 2], weights[i % 2]));
         next.append(PrefetchState::step(b, arguments.prefetch,
                                         carried.drop_front(numSums)));
         return next;

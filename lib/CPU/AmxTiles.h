@@ -25,9 +25,10 @@ inline constexpr int64_t kAmxRows = 16, kAmxTileRows = 32;
 inline constexpr int64_t kAmxBytes = 64;
 
 /// Emits the products of `registers` registers of rows, each step
-/// `[registers][16][64 bytes]`, with a bf16 panel. `arguments.count` is a
-/// multiple of 32.
-void emitAmxTile(KernelBuilder &b, int64_t registers,
+/// `[registers][16][64 bytes]`, with a panel: of bf16, or of `int8`, whose sums
+/// are i32 in the place of f32. `arguments.count` is a multiple of the k of 64
+/// bytes.
+void emitAmxTile(KernelBuilder &b, PackFormat format, int64_t registers,
                  const TileArguments &arguments);
 
 } // namespace mlir::moe

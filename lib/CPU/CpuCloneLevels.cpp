@@ -49,7 +49,8 @@ struct CpuCloneLevelsPass final
     for (StringRef isa : levels) {
       const Level *level = findLevel(isa);
       if (!level) {
-        module.emitError("expected an ISA level v3, v4 or amx, got ") << isa;
+        module.emitError("expected an ISA level v3, v4, vnni or amx, got ")
+            << isa;
         return signalPassFailure();
       }
       chosen.push_back(level);

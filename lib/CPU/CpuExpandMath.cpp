@@ -1,4 +1,4 @@
-//===- CpuExpandMath.cpp - exp and tanh become arithmetic on registers ----===//
+//===- CpuExpandMath.cpp - exp, erf, tanh become arithmetic on registers --===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -10,7 +10,7 @@
 // sum, from where shifts bring its halves to the exponents' places of two
 // factors. Where 2^n would leave even their range, selects take over.
 //
-// tanh(x) is MLIR's own quotient of two polynomials.
+// erf(x) and tanh(x) are MLIR's own quotients of polynomials.
 //
 //===----------------------------------------------------------------------===//
 
@@ -124,6 +124,7 @@ struct CpuExpandMathPass final
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<ExpandExp>(&getContext());
+    populatePolynomialApproximateErfPattern(patterns);
     populatePolynomialApproximateTanhPattern(patterns);
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }

@@ -14,6 +14,7 @@
 #include "Products.h"
 
 #include "moe/CPU/Passes.h"
+#include "moe/IR/Activations.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CPULOWEREXPERTFFNPASS
@@ -82,33 +83,72 @@ static Value sortSlots(ImplicitLocOpBuilder &b, Value idx, int64_t experts,
   return offsets;
 }
 
-/// silu(gate) * up
-static Value swiglu(ImplicitLocOpBuilder &b, Value gate, Value up) {
-  Value one = arith::ConstantOp::create(
-      b, DenseElementsAttr::get(cast<VectorType>(gate.getType()), 1.0f));
-  Value power = math::ExpOp::create(b, arith::NegFOp::create(b, gate));
-  Value silu =
-      arith::DivFOp::create(b, gate, arith::AddFOp::create(b, one, power));
-  return arith::MulFOp::create(b, silu, up);
+/// `count` registers of an expert's bias from `column` on; what stands beyond
+/// the last column is not said.
+static SmallVector<Value> loadBias(ImplicitLocOpBuilder &b, const Level &level,
+                                   Value bias, Value expert, Value column,
+                                   size_t count) {
+  auto type = cast<MemRefType>(bias.getType());
+  int64_t extent = type.getDimSize(1);
+  auto f32s = VectorType::get({level.lanes}, b.getF32Type());
+  SmallVector<Value> registers;
+  for (size_t i = 0; i < count; ++i) {
+    Value at = add(b, column, i * level.lanes);
+    if (extent % kPanelColumns == 0) {
+      Value own = vector::LoadOp::create(b, f32s.clone(type.getElementType()),
+                                         bias, ValueRange{expert, at});
+      registers.push_back(
+          type.getElementType().isF32()
+              ? own
+              : arith::ExtFOp::create(b, f32s, own).getResult());
+      continue;
+    }
+    // LLVM calls a function for each element of a masked bf16 load on AVX2.
+    SmallVector<Value> elements;
+    for (int64_t lane = 0; lane < level.lanes; ++lane) {
+      Value place = min(b, add(b, at, lane), extent - 1);
+      elements.push_back(toF32(b, load(b, bias, {expert, place})));
+    }
+    registers.push_back(vector::FromElementsOp::create(b, f32s, elements));
+  }
+  return registers;
+}
+
+/// Sums of registers; without `addends`, the registers.
+static SmallVector<Value> addAll(ImplicitLocOpBuilder &b, ValueRange registers,
+                                 ValueRange addends) {
+  SmallVector<Value> sums(registers);
+  for (auto [sum, addend] : llvm::zip(sums, addends))
+    sum = arith::AddFOp::create(b, sum, addend);
+  return sums;
 }
 
 /// The activated products with gate and up, whose columns are the halves of
-/// each panel, to `hidden`, in the order of the experts.
-static void multiplyGateUp(ImplicitLocOpBuilder &b, const Level &level,
-                           const RowChunks &chunks, const Product &product,
-                           Value hidden) {
-  int64_t half = kPanelColumns / 2;
+/// each panel, or with up alone, to `hidden`, in the order of the experts.
+static void multiplyUp(ImplicitLocOpBuilder &b, const Level &level,
+                       const RowChunks &chunks, const Product &product,
+                       ExpertFfnOp op, Value hidden) {
+  GluClauses clauses = op.getClauses();
+  int64_t parts = clauses.isGated() ? 2 : 1;
+  size_t number = kPanelColumns / parts / level.lanes;
   multiply(
       b, level, chunks, product,
       [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
-        Value column = mul(b, sums.panel, half);
+        Value column = mul(b, sums.panel, kPanelColumns / parts);
+        SmallVector<Value> biases;
+        if (!op.getBiases().empty())
+          for (int64_t part = 0; part < parts; ++part)
+            biases.append(loadBias(b, level, op.getBiases()[part],
+                                   sums.chunk.group, column, number));
         forEachRow(
             b, level, sums,
             [&](ImplicitLocOpBuilder &b, Value position, ValueRange columns) {
+              SmallVector<Value> biased = addAll(b, columns, biases);
               SmallVector<Value> activated;
-              size_t number = columns.size() / 2;
               for (size_t i = 0; i < number; ++i)
-                activated.push_back(swiglu(b, columns[i], columns[number + i]));
+                activated.push_back(
+                    emitGlu(b, clauses, biased[i],
+                            clauses.isGated() ? biased[number + i] : Value()));
               storeColumns(b, activated, hidden, position, column);
             });
       });
@@ -173,11 +213,11 @@ static LogicalResult lower(ExpertFfnOp op) {
   const Level *level = getLevel(op);
   if (!level)
     return failure();
-  if (failed(expectKernel(op, *op.getPacked(), op.getCompute())))
+  if (failed(expectKernel(op, *level, op.getCompute())))
     return failure();
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
-  Value idx = op.getIdx(), gateUp = op.getWeights()[0];
+  Value idx = op.getIdx(), up = op.getWeights()[0];
   Value down = op.getWeights()[1], out = op.getInit();
   int64_t experts = op.getNumExperts();
   Value topK = dim(b, idx, 1);
@@ -194,12 +234,12 @@ static LogicalResult lower(ExpertFfnOp op) {
   };
   PackFormat format = *op.getPacked();
   Value hidden = perSlot(*op.getInner());
-  multiplyGateUp(b, *level, chunks,
-                 {op.getX(), gateUp, format, op.getCompute(),
-                  [&](ImplicitLocOpBuilder &b, Value position) {
-                    return div(b, slotAt(b, position), topK);
-                  }},
-                 hidden);
+  multiplyUp(b, *level, chunks,
+             {op.getX(), up, format, op.getCompute(),
+              [&](ImplicitLocOpBuilder &b, Value position) {
+                return div(b, slotAt(b, position), topK);
+              }},
+             op, hidden);
   Value rows = perSlot(cast<MemRefType>(out.getType()).getDimSize(1));
   Product downward = {
       hidden, down, format, op.getCompute(),
@@ -207,11 +247,16 @@ static LogicalResult lower(ExpertFfnOp op) {
   multiply(b, *level, chunks, downward,
            [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
              Value column = mul(b, sums.panel, kPanelColumns);
+             SmallVector<Value> bias;
+             if (!op.getBiases().empty())
+               bias =
+                   loadBias(b, *level, op.getBiases().back(), sums.chunk.group,
+                            column, kPanelColumns / level->lanes);
              forEachRow(b, *level, sums,
                         [&](ImplicitLocOpBuilder &b, Value position,
                             ValueRange columns) {
-                          storeColumns(b, columns, rows, slotAt(b, position),
-                                       column);
+                          storeColumns(b, addAll(b, columns, bias), rows,
+                                       slotAt(b, position), column);
                         });
            });
   combine(b, *level, rows, idx, op.getSlotWeights(), out);

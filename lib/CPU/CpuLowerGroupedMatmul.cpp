@@ -23,7 +23,7 @@ static LogicalResult lower(GroupedMatmulOp op) {
   const Level *level = getLevel(op);
   if (!level)
     return failure();
-  if (failed(expectKernel(op, *op.getPacked(), op.getCompute())))
+  if (failed(expectKernel(op, *level, op.getCompute())))
     return failure();
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);

@@ -14,6 +14,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "AmxTiles.h"
+#include "DotTiles.h"
+#include "PanelDecoder.h"
 #include "RowLayout.h"
 
 #include "moe/CPU/Passes.h"
@@ -33,6 +35,10 @@ using namespace mlir::moe;
 
 /// k of a block: its part of a panel and of a tile's rows fit into L2 and L1.
 static constexpr int64_t kBlockK = 512;
+
+/// k that are decoded at a time: as f32, they fit into L1 with rows beside
+/// them.
+static constexpr int64_t kDecodedK = 128;
 
 namespace {
 
@@ -108,9 +114,14 @@ func::FuncOp PanelFunctions::getTile(const Level &level,
                 pointer, i64,     i64, i64,     i64};
       },
       [&](KernelBuilder &b, ValueRange a) {
-        emitFmaTile(
-            b, level, layout.getFormat(), rows,
-            {a[0], a[1], a[2], a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}});
+        TileArguments arguments = {a[0], a[1], a[2],
+                                   a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}};
+        PackFormat format = layout.getFormat();
+        if (layout.isDot())
+          emitDotTile(b, level, format, rows, arguments);
+        else
+          emitFmaTile(b, level, hasFmaTiles(format) ? format : PackFormat::F32,
+                      rows, arguments);
       });
 }
 
@@ -136,31 +147,45 @@ static void switchNumber(KernelBuilder &b, Value number, int64_t most,
 /// rows, number of rows, k, panel, acc, the stream to prefetch, and where in it
 void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
                                const RowLayout &layout, ValueRange a) {
-  Value rows = a[0], numRows = a[1], k = a[2], panel = a[3], acc = a[4];
-  Tiles tiles = layout.getTiles(b, numRows);
-  int64_t bytesPerK = layout.getPanelBytesPerK();
-  Value one = b.constant(1);
-  Value several = b.less(one, tiles.count);
-  Value blockK = b.select(several, b.constant(kBlockK), k);
-  int64_t step = layout.isAmx() ? kAmxBytes / 2 : kStep;
+  Value rows = a[0], panel = a[3], acc = a[4];
+  Value k = layout.padded(b, a[2]), one = b.constant(1);
+  Tiles tiles = layout.getTiles(b, a[1]);
+  auto bytesOf = [&](KernelBuilder &b, Value k) {
+    return b.div(b.mul(k, layout.getPanelBytesPer64()), 64);
+  };
+  auto divUp = [&](KernelBuilder &b, Value x, Value y) {
+    return b.div(b.add(x, b.sub(y, one)), y);
+  };
+  // Scales of columns, if there are any.
+  Value scales = b.at(panel, bytesOf(b, k));
+  bool isDecoded = layout.getCompute() != Compute::Int8 && !layout.isAmx() &&
+                   !hasFmaTiles(layout.getFormat());
+  Value blockK, decoded;
+  if (isDecoded) {
+    blockK = b.constant(kDecodedK);
+    decoded = LLVM::AllocaOp::create(b, b.pointerType(), b.getI8Type(),
+                                     b.constant(kDecodedK * kPanelColumns * 4),
+                                     /*alignment=*/64);
+  } else {
+    blockK = b.select(b.less(one, tiles.count), b.constant(kBlockK), k);
+  }
 
   b.loop(b.constant(0), k, blockK, [&](KernelBuilder &b, Value begin) {
     Value count = b.min(b.sub(k, begin), blockK);
-    Value panelAt = b.at(panel, b.mul(begin, bytesPerK));
-    // As many bursts as the block has itself, divided among the tiles.
-    auto divUp = [&](Value x, Value y) {
-      return b.div(b.add(x, b.sub(y, one)), y);
-    };
-    auto burstsIn = [&](Value k) {
-      return divUp(b.mul(k, bytesPerK), b.constant(Prefetch::kBytes));
-    };
-    Value firstBurst = b.add(
-        a[6], b.div(b.mul(begin, bytesPerK), b.constant(Prefetch::kBytes)));
-    Value bursts = divUp(burstsIn(count), tiles.count);
-    Value steps = divUp(count, b.constant(step));
-    Value perStep = divUp(bursts, steps);
-    Value period = b.createOrFold<arith::MaxUIOp>(b.div(steps, bursts), one);
+    Value done = bytesOf(b, begin), panelAt = b.at(panel, done);
     Value fresh = b.equal(begin, 0);
+    // As many bursts as the block has itself, divided among the tiles.
+    Value burstBytes = b.constant(Prefetch::kBytes);
+    Value firstBurst = b.add(a[6], b.div(done, burstBytes));
+    Value bursts =
+        divUp(b, divUp(b, bytesOf(b, count), burstBytes), tiles.count);
+    Value steps = divUp(b, count, b.constant(layout.getStep()));
+    Value perStep = divUp(b, bursts, steps);
+    Value period = b.createOrFold<arith::MaxUIOp>(b.div(steps, bursts), one);
+    if (isDecoded) {
+      emitDecode(b, level, layout.getFormat(), panelAt, scales, count, decoded);
+      panelAt = decoded;
+    }
     b.loop(b.constant(0), tiles.count, one, [&](KernelBuilder &b, Value i) {
       Value tileRows = tiles.rows(b, i), first = tiles.begin(b, i);
       Value rowsAt = layout.at(b, rows, k, first, tileRows, begin);
@@ -168,11 +193,11 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
       Value burst = b.add(firstBurst, b.mul(bursts, i));
       Prefetch prefetch = {a[5], burst, b.add(burst, bursts), perStep, period};
       if (layout.isAmx()) {
-        Value registers = b.div(b.add(tileRows, kAmxRows - 1), kAmxRows);
+        Value registers = b.div(layout.roundUpRows(b, tileRows), kAmxRows);
         switchNumber(b, registers, kAmxTileRows / kAmxRows,
                      [&](KernelBuilder &b, int64_t number) {
                        emitAmxTile(
-                           b, number,
+                           b, layout.getFormat(), number,
                            {rowsAt, panelAt, count, accAt, fresh, prefetch});
                      });
         return;
@@ -186,6 +211,20 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
                                     prefetch.end, prefetch.perStep,
                                     prefetch.period});
                    });
+    });
+  });
+
+  if (!layout.hasRowScales())
+    return;
+  b.loop(b.constant(0), tiles.count, one, [&](KernelBuilder &b, Value i) {
+    Value tileRows = tiles.rows(b, i), first = tiles.begin(b, i);
+    Value rowScales = layout.at(b, rows, k, first, tileRows, k);
+    Value corrections =
+        b.at(rowScales, b.mul(layout.roundUpRows(b, tileRows), 4));
+    b.loop(b.constant(0), tileRows, one, [&](KernelBuilder &b, Value row) {
+      Value sums = b.at(acc, b.mul(b.add(first, row), kPanelColumns * 4));
+      emitScale(b, level, sums, b.at(rowScales, b.mul(row, 4)),
+                b.at(corrections, b.mul(row, 4)), scales);
     });
   });
 }

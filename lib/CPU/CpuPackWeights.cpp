@@ -4,9 +4,11 @@
 //
 // `pack(load @w[%l])` is `load @w.packed[%l]` and one step of the parameter
 // program, because a load has leading indices only and packing keeps leading
-// extents. A map from sources to packed parameters makes each once.
+// extents. A map from sources and format to packed parameters makes each once.
 //
 //===----------------------------------------------------------------------===//
+
+#include "Routed.h"
 
 #include "moe/CPU/Passes.h"
 #include "moe/IR/Packing.h"
@@ -14,6 +16,7 @@
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FormatVariadic.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CPUPACKWEIGHTSPASS
@@ -33,7 +36,7 @@ public:
   explicit PackedParameters(ModuleOp module) : symbols(module) {
     for (ParameterOp op : module.getOps<ParameterOp>())
       if (op.getPacked())
-        bySources[*op.getPacked()] = op;
+        bySources[{*op.getPacked(), op.getPackFormat()}] = op;
   }
 
   Type getType(LoadParameterOp load) {
@@ -42,18 +45,32 @@ public:
 
   /// Loads, before `user`, the packed form of what `loads` read: one parameter,
   /// or two of one type at the same indices.
-  Value load(ArrayRef<LoadParameterOp> loads, Operation *user);
+  Value load(ArrayRef<LoadParameterOp> loads, PackFormat format,
+             Operation *user);
 
 private:
-  ParameterOp get(ArrayRef<LoadParameterOp> loads);
+  ParameterOp get(ArrayRef<LoadParameterOp> loads, PackFormat format);
 
   SymbolTable symbols;
-  DenseMap<ArrayAttr, ParameterOp> bySources;
+  DenseMap<std::pair<ArrayAttr, PackFormat>, ParameterOp> bySources;
 };
 
 } // namespace
 
-ParameterOp PackedParameters::get(ArrayRef<LoadParameterOp> loads) {
+/// Says what rounding to `format` may change.
+static void remarkError(ParameterOp parameter, PackFormat format) {
+  StringRef unit = "its magnitude";
+  if (format == PackFormat::Int8)
+    unit = "the largest magnitude of its output";
+  else if (isByteFormat(format))
+    unit = "the largest magnitude of 32";
+  parameter.emitRemark("packs as ")
+      << stringifyPackFormat(format) << ": an element changes by up to "
+      << llvm::formatv("{0:f4}", getErrorBound(format)).str() << " of " << unit;
+}
+
+ParameterOp PackedParameters::get(ArrayRef<LoadParameterOp> loads,
+                                  PackFormat format) {
   OpBuilder b(loads.front());
   SmallVector<Attribute> names;
   SmallVector<StringRef> words;
@@ -62,7 +79,7 @@ ParameterOp PackedParameters::get(ArrayRef<LoadParameterOp> loads) {
     words.push_back(load.getParameter());
   }
   ArrayAttr sources = b.getArrayAttr(names);
-  ParameterOp &parameter = bySources[sources];
+  ParameterOp &parameter = bySources[{sources, format}];
   if (parameter)
     return parameter;
 
@@ -70,15 +87,19 @@ ParameterOp PackedParameters::get(ArrayRef<LoadParameterOp> loads) {
   LoadParameterOp lastLoad = loads.back();
   auto last = symbols.lookup<ParameterOp>(lastLoad.getParameter());
   b.setInsertionPointAfter(last);
-  parameter = ParameterOp::create(
-      b, last.getLoc(), name, last.getTensorType(),
-      getOwnFormat(last.getTensorType().getElementType()), sources);
+  RankedTensorType type = last.getTensorType();
+  parameter =
+      ParameterOp::create(b, last.getLoc(), name, type, format, sources);
   symbols.insert(parameter);
+  if (format != getOwnFormat(type.getElementType()) &&
+      format != PackFormat::F32)
+    remarkError(parameter, format);
   return parameter;
 }
 
-Value PackedParameters::load(ArrayRef<LoadParameterOp> loads, Operation *user) {
-  ParameterOp parameter = get(loads);
+Value PackedParameters::load(ArrayRef<LoadParameterOp> loads, PackFormat format,
+                             Operation *user) {
+  ParameterOp parameter = get(loads, format);
   LoadParameterOp first = loads.front();
   RankedTensorType all = parameter.getTensorType();
   auto slice = RankedTensorType::get(
@@ -110,32 +131,46 @@ static void eraseDead(ArrayRef<LoadParameterOp> loads) {
       load->erase();
 }
 
-static LogicalResult pack(GroupedMatmulOp op, PackedParameters &parameters) {
+/// The format that the weights of a product are packed in: the one that was
+/// asked for, or else, or for routers, their own.
+static PackFormat chooseFormat(LoadParameterOp load, Value product,
+                               std::optional<PackFormat> format) {
+  Type element = cast<RankedTensorType>(load.getType()).getElementType();
+  if (format && !isRouted(product))
+    return *format;
+  return getOwnFormat(element);
+}
+
+static LogicalResult pack(GroupedMatmulOp op, std::optional<PackFormat> asked,
+                          PackedParameters &parameters) {
   FailureOr<SmallVector<LoadParameterOp>> loads = getLoads(op, op.getWeights());
   if (failed(loads))
     return failure();
-  op.getWeightsMutable().assign(parameters.load(*loads, op));
-  op.setPacked(getOwnFormat(
-      cast<RankedTensorType>(loads->front().getType()).getElementType()));
+  PackFormat format = chooseFormat(loads->front(), op.getResult(), asked);
+  op.getWeightsMutable().assign(parameters.load(*loads, format, op));
+  op.setPacked(format);
   eraseDead(*loads);
   return success();
 }
 
-static LogicalResult pack(ExpertFfnOp op, PackedParameters &parameters) {
+static LogicalResult pack(ExpertFfnOp op, std::optional<PackFormat> asked,
+                          PackedParameters &parameters) {
   FailureOr<SmallVector<LoadParameterOp>> loads = getLoads(op, op.getWeights());
   if (failed(loads))
     return failure();
-  LoadParameterOp gate = (*loads)[0], up = (*loads)[1], down = (*loads)[2];
-  if (parameters.getType(gate) != parameters.getType(up) ||
-      !isEqualConstantIntOrValueArray(getAsOpFoldResult(gate.getIndices()),
-                                      getAsOpFoldResult(up.getIndices())))
+  // Gate and up, or up alone.
+  ArrayRef<LoadParameterOp> in = ArrayRef(*loads).drop_back();
+  LoadParameterOp first = in.front(), last = in.back(), down = loads->back();
+  if (parameters.getType(first) != parameters.getType(last) ||
+      !isEqualConstantIntOrValueArray(getAsOpFoldResult(first.getIndices()),
+                                      getAsOpFoldResult(last.getIndices())))
     return op.emitRemark(
         "weights stay unpacked: gate and up differ in type or indices");
-  auto gateType = cast<RankedTensorType>(gate.getType());
-  Value gateUp = parameters.load({gate, up}, op);
-  op.getWeightsMutable().assign({gateUp, parameters.load(down, op)});
-  op.setPacked(getOwnFormat(gateType.getElementType()));
-  op.setInner(gateType.getShape().end()[-2]);
+  PackFormat format = chooseFormat(first, op.getResult(), asked);
+  op.getWeightsMutable().assign(
+      {parameters.load(in, format, op), parameters.load(down, format, op)});
+  op.setPacked(format);
+  op.setInner(cast<RankedTensorType>(first.getType()).getShape().end()[-2]);
   eraseDead(*loads);
   return success();
 }
@@ -144,11 +179,19 @@ namespace {
 
 struct CpuPackWeightsPass final
     : moe::impl::CpuPackWeightsPassBase<CpuPackWeightsPass> {
+  using CpuPackWeightsPassBase::CpuPackWeightsPassBase;
+
   void runOnOperation() override {
+    std::optional<PackFormat> asked = symbolizePackFormat(format);
+    if (!asked && !format.empty()) {
+      getOperation().emitError("expected a format of weights, got '")
+          << format << "'";
+      return signalPassFailure();
+    }
     PackedParameters parameters(getOperation());
     auto packAll = [&](auto op) {
       if (!op.getPacked())
-        ++(succeeded(pack(op, parameters)) ? numPacked : numDeclined);
+        ++(succeeded(pack(op, asked, parameters)) ? numPacked : numDeclined);
     };
     getOperation().walk([&](GroupedMatmulOp op) { packAll(op); });
     getOperation().walk([&](ExpertFfnOp op) { packAll(op); });

@@ -4,10 +4,10 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Routed.h"
+
 #include "moe/CPU/Passes.h"
 #include "moe/IR/Packing.h"
-
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CPUSETCOMPUTEPASS
@@ -18,17 +18,6 @@ namespace mlir::moe {
 
 using namespace mlir;
 using namespace mlir::moe;
-
-/// Whether `value` decides, as it is or after elementwise ops, which experts
-/// are chosen.
-static bool isRouted(Value value) {
-  return llvm::any_of(value.getUsers(), [](Operation *user) {
-    if (auto op = dyn_cast<linalg::LinalgOp>(user))
-      return op.getNumReductionLoops() == 0 && op->getNumResults() == 1 &&
-             isRouted(op->getResult(0));
-    return isa<RouteOp, ScoreOp, SelectOp>(user);
-  });
-}
 
 namespace {
 

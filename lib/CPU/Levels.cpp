@@ -20,6 +20,10 @@ static constexpr StringRef v4Features[] = {"avx2",     "bmi2",     "f16c",
                                            "fma",      "avx512f",  "avx512bw",
                                            "avx512cd", "avx512dq", "avx512vl"};
 
+static constexpr StringRef vnniFeatures[] = {
+    "avx2",     "bmi2",     "f16c",     "fma",      "avx512f",
+    "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni"};
+
 static constexpr StringRef amxFeatures[] = {
     "avx2",       "bmi2",     "f16c",     "fma",      "avx512f",
     "avx512bw",   "avx512cd", "avx512dq", "avx512vl", "avx512vnni",
@@ -27,11 +31,13 @@ static constexpr StringRef amxFeatures[] = {
 
 static constexpr Level levels[] = {
     {"v3", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16,
-     /*hasTiles=*/false},
+     /*hasDots=*/false, /*hasTiles=*/false},
     {"v4", "x86-64-v4", v4Features, /*lanes=*/16, /*registers=*/32,
-     /*hasTiles=*/false},
+     /*hasDots=*/false, /*hasTiles=*/false},
+    {"vnni", "x86-64-v4", vnniFeatures, /*lanes=*/16, /*registers=*/32,
+     /*hasDots=*/true, /*hasTiles=*/false},
     {"amx", "x86-64-v4", amxFeatures, /*lanes=*/16, /*registers=*/32,
-     /*hasTiles=*/true}};
+     /*hasDots=*/true, /*hasTiles=*/true}};
 
 const Level *mlir::moe::findLevel(StringRef isa) {
   const Level *level = llvm::find_if(

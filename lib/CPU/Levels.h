@@ -24,6 +24,8 @@ struct Level {
   int64_t lanes;
   /// Vector registers.
   int64_t registers;
+  /// Whether it has dot products of bytes.
+  bool hasDots;
   /// Whether it has the tile registers of AMX.
   bool hasTiles;
 };

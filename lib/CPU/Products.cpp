@@ -130,7 +130,7 @@ ProductEmitter::ProductEmitter(ImplicitLocOpBuilder &b, const Level &level,
   auto type = cast<MemRefType>(product.weights.getType());
   int64_t panelDim = chunks.isDense() ? 0 : 1;
   k = cast<MemRefType>(product.rows.getType()).getDimSize(1);
-  rowSize = layout.getRowSize(k);
+  rowSize = layout.getRowBytes(k);
   numPanels = type.getDimSize(panelDim);
   panelSize =
       ShapedType::getNumElements(type.getShape().drop_front(panelDim + 1));
@@ -143,8 +143,7 @@ ProductEmitter::ProductEmitter(ImplicitLocOpBuilder &b, const Level &level,
   auto perThread = [&](Type element, Value size) {
     return alloc(b, {ShapedType::kDynamic}, element, mul(b, threads, size));
   };
-  packed = perThread(layout.getElementType(b.getContext()),
-                     mul(b, maxRows, rowSize));
+  packed = perThread(b.getI8Type(), mul(b, maxRows, rowSize));
   sums = perThread(b.getF32Type(), mul(b, maxRows, kPanelColumns));
   packedChunk = perThread(b.getI32Type(), constantIndex(b, 1));
   forEach(b, threads, [&](ImplicitLocOpBuilder &b, Value thread) {
@@ -230,14 +229,14 @@ void ProductEmitter::emit(
       });
 }
 
-LogicalResult mlir::moe::expectKernel(Operation *op, PackFormat format,
+LogicalResult mlir::moe::expectKernel(Operation *op, const Level &level,
                                       Compute compute) {
-  if ((format == PackFormat::F32 || format == PackFormat::BF16) &&
-      compute != Compute::Int8)
+  // Products of bytes need either dot products or 16 lanes less.
+  if (compute != Compute::Int8 || level.hasDots || level.lanes == 8)
     return success();
-  return op->emitOpError("expected weights packed as f32 or bf16 and compute "
-                         "f32 or bf16, got ")
-         << stringifyPackFormat(format) << " and " << stringifyCompute(compute);
+  return op->emitOpError("expected a level with dot products for compute int8, "
+                         "such as vnni, got ")
+         << level.isa;
 }
 
 void mlir::moe::multiply(

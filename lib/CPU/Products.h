@@ -68,9 +68,8 @@ struct Product {
   std::function<Value(ImplicitLocOpBuilder &b, Value position)> source;
 };
 
-/// Fails with an error on `op` if there is no kernel for weights of this format
-/// and rows of this type.
-LogicalResult expectKernel(Operation *op, PackFormat format, Compute compute);
+/// Fails with an error on `op` if `level` has no kernels for rows of this type.
+LogicalResult expectKernel(Operation *op, const Level &level, Compute compute);
 
 /// Multiplies in parallel and hands each panel of each chunk to `consume`.
 void multiply(

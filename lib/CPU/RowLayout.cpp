@@ -7,6 +7,7 @@
 #include "RowLayout.h"
 
 #include "AmxTiles.h"
+#include "DotTiles.h"
 #include "Loops.h"
 
 using namespace mlir;
@@ -47,96 +48,336 @@ Value Tiles::begin(ImplicitLocOpBuilder &b, Value i) const {
 
 RowLayout::RowLayout(const Level &level, PackFormat format, Compute compute)
     : level(level), format(format), compute(compute),
-      tileRows(isAmx() ? kAmxTileRows : maxFmaRows(level)) {}
+      tileRows(isAmx()   ? kAmxTileRows
+               : isDot() ? maxDotRows(level, format)
+                         : maxFmaRows(level)) {}
+
+bool RowLayout::isAmx() const {
+  bool isBF16 = compute == Compute::BF16 && format == PackFormat::BF16;
+  return level.hasTiles && (isBF16 || hasRowScales());
+}
+
+RowLayout::Step RowLayout::getRowStep() const {
+  switch (compute) {
+  case Compute::F32:
+    return {1, 4};
+  case Compute::BF16:
+    return isAmx() ? Step{kAmxBytes / 2, kAmxBytes} : Step{1, 4};
+  case Compute::Int8:
+    return hasRowScales() ? Step{kAmxBytes, kAmxBytes}
+                          : Step{kScaleGroup, kRowGroupBytes};
+  }
+  llvm_unreachable("expected a type to compute in");
+}
+
+int64_t RowLayout::getStep() const {
+  if (isAmx())
+    return getRowStep().k;
+  return isDot() ? PanelGeometry::get(format).stepInputs : kStep;
+}
 
 Value RowLayout::roundUpRows(ImplicitLocOpBuilder &b, Value rows) const {
-  return isAmx() ? roundUp(b, rows, kAmxRows) : rows;
+  if (!isAmx())
+    return rows;
+  Value last = arith::ConstantOp::create(
+      b, b.getIntegerAttr(rows.getType(), kAmxRows - 1));
+  Value mask =
+      arith::ConstantOp::create(b, b.getIntegerAttr(rows.getType(), -kAmxRows));
+  return b.createOrFold<arith::AndIOp>(add(b, rows, last), mask);
 }
 
-Type RowLayout::getElementType(MLIRContext *context) const {
-  return isAmx() ? Type(BFloat16Type::get(context))
-                 : Type(Float32Type::get(context));
+int64_t RowLayout::getRowBytes(int64_t k) const {
+  Step step = getRowStep();
+  int64_t padded = llvm::alignTo(k, PanelGeometry::get(format).stepInputs);
+  return padded / step.k * step.bytes + getTailBytes();
 }
 
-int64_t RowLayout::getRowSize(int64_t k) const {
-  return llvm::alignTo(k, PanelGeometry::get(format).stepInputs);
-}
-
-int64_t RowLayout::getPanelBytesPerK() const {
+int64_t RowLayout::getPanelBytesPer64() const {
   PanelGeometry panel = PanelGeometry::get(format);
-  return panel.getStepBytes() / panel.stepInputs;
+  return panel.getStepBytes() * 64 / panel.stepInputs;
+}
+
+Value RowLayout::padded(KernelBuilder &b, Value k) const {
+  int64_t step = PanelGeometry::get(format).stepInputs;
+  return step > 1 ? b.mul(b.div(b.add(k, step - 1), step), step) : k;
 }
 
 Value RowLayout::at(KernelBuilder &b, Value rows, Value k, Value first,
                     Value count, Value begin) const {
-  Value size = k; // Of a packed row.
-  if (int64_t step = PanelGeometry::get(format).stepInputs; step > 1)
-    size = b.mul(b.div(b.add(k, step - 1), step), step);
-  if (isAmx())
-    count = b.mul(b.div(b.add(count, kAmxRows - 1), kAmxRows), kAmxRows);
-  Value elements = b.add(b.mul(first, size), b.mul(begin, count));
-  Type element = getElementType(b.getContext());
-  return b.at(rows, b.mul(elements, element.getIntOrFloatBitWidth() / 8));
+  Step step = getRowStep();
+  auto bytes = [&](Value k) { return b.mul(b.div(k, step.k), step.bytes); };
+  Value rowBytes = b.add(bytes(padded(b, k)), getTailBytes());
+  return b.at(rows, b.add(b.mul(first, rowBytes),
+                          b.mul(bytes(begin), roundUpRows(b, count))));
 }
 
 //===----------------------------------------------------------------------===//
 // Packing
 //===----------------------------------------------------------------------===//
 
-/// Packs row `position` of `from` as row `row` of a tile of `rows` rows that
-/// begins at `to[base]`.
-void RowLayout::packRow(ImplicitLocOpBuilder &b, Value from, Value position,
-                        Value to, Value base, Value row, Value rows) const {
-  int64_t k = cast<MemRefType>(from.getType()).getDimSize(1);
-  int64_t size = getRowSize(k);
-  int64_t width = isAmx() ? kAmxBytes / 2 : level.lanes;
-  auto f32s = VectorType::get({width}, b.getF32Type());
-  auto bf16s = VectorType::get({width}, b.getBF16Type());
-  auto maskType = VectorType::get({width}, b.getI1Type());
-  auto read = [&](ImplicitLocOpBuilder &b, Value i) -> Value {
-    Value values = vector::TransferReadOp::create(
-        b, f32s, from, ValueRange{position, i}, constantF32(b, 0),
-        ArrayRef<bool>{k % width == 0});
-    return compute == Compute::BF16
-               ? arith::TruncFOp::create(b, bf16s, values).getResult()
-               : values;
+namespace {
+
+/// Packs rows into one tile.
+class TilePacker {
+public:
+  TilePacker(ImplicitLocOpBuilder &b, const Level &level,
+             const RowLayout &layout, Value from, Value to, Value base,
+             Value rows);
+
+  /// Packs row `position` of the source as row `row` of the tile.
+  void pack(ImplicitLocOpBuilder &b, Value position, Value row);
+
+private:
+  Value view(ImplicitLocOpBuilder &b, Type element);
+  Value read(ImplicitLocOpBuilder &b, Value position, Value k, int64_t width);
+  void packF32(ImplicitLocOpBuilder &b, Value position, Value row);
+  void packBF16(ImplicitLocOpBuilder &b, Value position, Value row);
+  void packGroups(ImplicitLocOpBuilder &b, Value position, Value row);
+  void packInts(ImplicitLocOpBuilder &b, Value position, Value row);
+  Value quantize(ImplicitLocOpBuilder &b, Value values, Value inverse,
+                 Value &sum);
+  void storeDots(ImplicitLocOpBuilder &b, Value ints, Value at, Value row);
+  void storeScale(ImplicitLocOpBuilder &b, Value at, Value row, Value max,
+                  Value sum);
+  Value splat(ImplicitLocOpBuilder &b, Value scalar, int64_t width);
+
+  const Level &level;
+  const RowLayout &layout;
+  Value from, to, base, rows;
+  /// Rows with padding, and elements.
+  Value room;
+  int64_t k, padded;
+};
+
+} // namespace
+
+TilePacker::TilePacker(ImplicitLocOpBuilder &b, const Level &level,
+                       const RowLayout &layout, Value from, Value to,
+                       Value base, Value rows)
+    : level(level), layout(layout), from(from), to(to), base(base), rows(rows),
+      room(layout.roundUpRows(b, rows)),
+      k(cast<MemRefType>(from.getType()).getDimSize(1)),
+      padded(
+          llvm::alignTo(k, PanelGeometry::get(layout.getFormat()).stepInputs)) {
+}
+
+/// The bytes of all tiles as elements of another type.
+Value TilePacker::view(ImplicitLocOpBuilder &b, Type element) {
+  Value size =
+      div(b, dim(b, to, 0), int64_t(element.getIntOrFloatBitWidth() / 8));
+  return memref::ViewOp::create(
+      b, MemRefType::get({ShapedType::kDynamic}, element), to,
+      constantIndex(b, 0), size);
+}
+
+/// `width` elements from `i` on; zeros past the end.
+Value TilePacker::read(ImplicitLocOpBuilder &b, Value position, Value i,
+                       int64_t width) {
+  auto type = VectorType::get({width}, b.getF32Type());
+  bool isWhole = padded == k && k % width == 0;
+  return vector::TransferReadOp::create(b, type, from, ValueRange{position, i},
+                                        constantF32(b, 0),
+                                        ArrayRef<bool>{isWhole});
+}
+
+Value TilePacker::splat(ImplicitLocOpBuilder &b, Value scalar, int64_t width) {
+  return vector::BroadcastOp::create(
+      b, VectorType::get({width}, scalar.getType()), scalar);
+}
+
+/// `values`, rounded to the nearest bf16, the even one of two. Not every level
+/// has an instruction for it.
+static Value roundToBF16(ImplicitLocOpBuilder &b, Value values) {
+  auto f32s = cast<VectorType>(values.getType());
+  auto i32s = VectorType::get(f32s.getShape(), b.getI32Type());
+  auto splat = [&](int32_t value) -> Value {
+    return arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, value));
   };
-  if (isAmx()) {
-    Value registers = div(b, add(b, rows, kAmxRows - 1), kAmxRows);
-    Value inStep = add(b, mul(b, div(b, row, kAmxRows), kAmxRows * width),
-                       mul(b, rem(b, row, kAmxRows), width));
-    Value stepSize = mul(b, registers, kAmxRows);
-    forEach(b, constantIndex(b, 0), constantIndex(b, size), width,
-            [&](ImplicitLocOpBuilder &b, Value i) {
-              Value at = add(b, add(b, base, inStep), mul(b, i, stepSize));
-              vector::StoreOp::create(b, read(b, i), to, at);
-            });
-    return;
-  }
-  Value apart = laneOffsets(b, width, rows);
-  forEach(b, constantIndex(b, 0), constantIndex(b, size), width,
+  Value bits = arith::BitcastOp::create(b, i32s, values);
+  Value isOdd = arith::AndIOp::create(
+      b, arith::ShRUIOp::create(b, bits, splat(16)), splat(1));
+  Value carried = arith::AddIOp::create(
+      b, arith::AddIOp::create(b, bits, splat(0x7fff)), isOdd);
+  Value rounded = arith::BitcastOp::create(
+      b, f32s, arith::AndIOp::create(b, carried, splat(0xffff0000)));
+  Value isNumber =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, values, values);
+  return arith::SelectOp::create(b, isNumber, rounded, values);
+}
+
+void TilePacker::packF32(ImplicitLocOpBuilder &b, Value position, Value row) {
+  int64_t lanes = level.lanes;
+  auto f32s = VectorType::get({lanes}, b.getF32Type());
+  auto maskType = VectorType::get({lanes}, b.getI1Type());
+  Value apart = laneOffsets(b, lanes, rows);
+  Value elements = view(b, b.getF32Type()),
+        first = add(b, div(b, base, 4), row);
+  forEach(b, constantIndex(b, 0), constantIndex(b, padded), lanes,
           [&](ImplicitLocOpBuilder &b, Value i) {
-            Value values = read(b, i);
-            if (compute == Compute::BF16)
-              values = arith::ExtFOp::create(b, f32s, values);
-            Value rest = sub(b, constantIndex(b, size), i);
-            Value mask = vector::CreateMaskOp::create(b, maskType, rest);
-            Value at = add(b, add(b, base, row), mul(b, i, rows));
-            vector::ScatterOp::create(b, Type(), to, at, apart, mask, values);
+            Value values = read(b, position, i, lanes);
+            if (layout.getCompute() == Compute::BF16)
+              values = roundToBF16(b, values);
+            Value mask = vector::CreateMaskOp::create(
+                b, maskType, sub(b, constantIndex(b, padded), i));
+            vector::ScatterOp::create(b, Type(), elements,
+                                      add(b, first, mul(b, i, rows)), apart,
+                                      mask, values);
           });
+}
+
+/// Where row `row` is among the registers of AMX, in bytes.
+static Value amxRow(ImplicitLocOpBuilder &b, Value row) {
+  // [row / 16][16][64 bytes]
+  return mul(b, row, kAmxBytes);
+}
+
+void TilePacker::packBF16(ImplicitLocOpBuilder &b, Value position, Value row) {
+  int64_t width = kAmxBytes / 2;
+  auto bf16s = VectorType::get({width}, b.getBF16Type());
+  Value elements = view(b, b.getBF16Type());
+  Value first = add(b, base, amxRow(b, row));
+  forEach(b, constantIndex(b, 0), constantIndex(b, padded), width,
+          [&](ImplicitLocOpBuilder &b, Value i) {
+            // Two bytes for each element.
+            Value at = add(b, div(b, first, 2), mul(b, i, room));
+            Value values = read(b, position, i, width);
+            vector::StoreOp::create(
+                b, arith::TruncFOp::create(b, bf16s, values), elements, at);
+          });
+}
+
+/// round(values * inverse), and their sum, in i8 and i32; 0 for NaN.
+Value TilePacker::quantize(ImplicitLocOpBuilder &b, Value values, Value inverse,
+                           Value &sum) {
+  int64_t width = cast<VectorType>(values.getType()).getNumElements();
+  auto i32s = VectorType::get({width}, b.getI32Type());
+  auto i8s = VectorType::get({width}, b.getI8Type());
+  Value scaled = math::RoundEvenOp::create(
+      b, arith::MulFOp::create(b, values, splat(b, inverse, width)));
+  Value isNumber =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, scaled, scaled);
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(values.getType()));
+  Value ints = arith::FPToSIOp::create(
+      b, i32s, arith::SelectOp::create(b, isNumber, scaled, zero));
+  sum = vector::ReductionOp::create(b, vector::CombiningKind::ADD, ints);
+  return arith::TruncIOp::create(b, i8s, ints);
+}
+
+/// The largest magnitude; NaN if there is a NaN.
+static Value magnitude(ImplicitLocOpBuilder &b, Value values) {
+  return vector::ReductionOp::create(b, vector::CombiningKind::MAXIMUMF,
+                                     math::AbsFOp::create(b, values));
+}
+
+/// 127 / max, or 0 where that may be no number.
+static Value inverseOf(ImplicitLocOpBuilder &b, Value max) {
+  Value inverse = arith::DivFOp::create(b, constantF32(b, 127), max);
+  Value isLarge = arith::CmpFOp::create(b, arith::CmpFPredicate::OGE, max,
+                                        constantF32(b, 0x1p-120f));
+  return arith::SelectOp::create(b, isLarge, inverse, constantF32(b, 0));
+}
+
+/// Stores quads of a row that follow each other, each `room` quads after the
+/// one before, from byte `at` on.
+void TilePacker::storeDots(ImplicitLocOpBuilder &b, Value ints, Value at,
+                           Value row) {
+  int64_t quads = cast<VectorType>(ints.getType()).getNumElements() / 4;
+  auto words = VectorType::get({quads}, b.getI32Type());
+  Value all = arith::ConstantOp::create(
+      b, DenseElementsAttr::get(VectorType::get({quads}, b.getI1Type()), true));
+  vector::ScatterOp::create(b, Type(), view(b, b.getI32Type()),
+                            add(b, div(b, at, 4), row),
+                            laneOffsets(b, quads, room), all,
+                            vector::BitCastOp::create(b, words, ints));
+}
+
+/// Stores the scale of a row with this largest magnitude, and the correction
+/// for this sum of its integers, behind byte `at`.
+void TilePacker::storeScale(ImplicitLocOpBuilder &b, Value at, Value row,
+                            Value max, Value sum) {
+  double unit = getUnit(layout.getFormat()) / 127;
+  Value scale = arith::MulFOp::create(b, max, constantF32(b, unit));
+  Value number = add(b, div(b, at, 4), row);
+  store(b, scale, view(b, b.getF32Type()), number);
+  Value zeroPoint = constantI32(b, -getZeroPoint(level, layout.getFormat()));
+  store(b, arith::MulIOp::create(b, sum, zeroPoint), view(b, b.getI32Type()),
+        add(b, number, room));
+}
+
+void TilePacker::packGroups(ImplicitLocOpBuilder &b, Value position,
+                            Value row) {
+  forEach(b, constantIndex(b, 0), constantIndex(b, padded), kScaleGroup,
+          [&](ImplicitLocOpBuilder &b, Value i) {
+            Value values = read(b, position, i, kScaleGroup);
+            Value max = magnitude(b, values), sum;
+            Value ints = quantize(b, values, inverseOf(b, max), sum);
+            Value at = add(
+                b, base,
+                mul(b, mul(b, div(b, i, kScaleGroup), rows), kRowGroupBytes));
+            storeDots(b, ints, at, row);
+            storeScale(b, add(b, at, mul(b, rows, kScaleGroup)), row, max, sum);
+          });
+}
+
+void TilePacker::packInts(ImplicitLocOpBuilder &b, Value position, Value row) {
+  constexpr int64_t kWidth = 32;
+  Value zero = constantIndex(b, 0), end = constantIndex(b, padded);
+  Value none = arith::ConstantOp::create(
+      b, b.getZeroAttr(VectorType::get({kWidth}, b.getF32Type())));
+  auto largest = scf::ForOp::create(
+      b, zero, end, constantIndex(b, kWidth), none,
+      [&](OpBuilder &nested, Location loc, Value i, ValueRange max) {
+        ImplicitLocOpBuilder b(loc, nested);
+        Value values = math::AbsFOp::create(b, read(b, position, i, kWidth));
+        scf::YieldOp::create(
+            b, arith::MaximumFOp::create(b, max[0], values).getResult());
+      });
+  Value max = magnitude(b, largest.getResult(0));
+  Value inverse = inverseOf(b, max);
+  auto sums = scf::ForOp::create(
+      b, zero, end, constantIndex(b, kWidth), constantI32(b, 0),
+      [&](OpBuilder &nested, Location loc, Value i, ValueRange carried) {
+        ImplicitLocOpBuilder b(loc, nested);
+        Value sum;
+        Value ints = quantize(b, read(b, position, i, kWidth), inverse, sum);
+        if (layout.isAmx()) {
+          Value at = add(b, add(b, base, amxRow(b, row)),
+                         mul(b, mul(b, div(b, i, kAmxBytes), kAmxBytes), room));
+          vector::StoreOp::create(b, ints, to,
+                                  add(b, at, rem(b, i, kAmxBytes)));
+        } else {
+          storeDots(b, ints, add(b, base, mul(b, i, room)), row);
+        }
+        scf::YieldOp::create(
+            b, arith::AddIOp::create(b, carried[0], sum).getResult());
+      });
+  storeScale(b, add(b, base, mul(b, room, padded)), row, max,
+             sums.getResult(0));
+}
+
+void TilePacker::pack(ImplicitLocOpBuilder &b, Value position, Value row) {
+  if (layout.hasRowScales())
+    packInts(b, position, row);
+  else if (layout.isDot())
+    packGroups(b, position, row);
+  else if (layout.isAmx())
+    packBF16(b, position, row);
+  else
+    packF32(b, position, row);
 }
 
 void RowLayout::pack(
     ImplicitLocOpBuilder &b, Value from,
     function_ref<Value(ImplicitLocOpBuilder &b, Value i)> source, Value count,
     Value to, Value first) const {
-  int64_t size = getRowSize(cast<MemRefType>(from.getType()).getDimSize(1));
+  int64_t size = getRowBytes(cast<MemRefType>(from.getType()).getDimSize(1));
   Tiles tiles = getTiles(b, count);
   forEach(b, tiles.count, [&](ImplicitLocOpBuilder &b, Value tile) {
     Value begin = tiles.begin(b, tile), rows = tiles.rows(b, tile);
-    Value base = add(b, first, mul(b, begin, size));
+    TilePacker packer(b, level, *this, from, to,
+                      add(b, first, mul(b, begin, size)), rows);
     forEach(b, rows, [&](ImplicitLocOpBuilder &b, Value row) {
-      packRow(b, from, source(b, add(b, begin, row)), to, base, row, rows);
+      packer.pack(b, source(b, add(b, begin, row)), row);
     });
   });
 }

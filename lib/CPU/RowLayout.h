@@ -2,14 +2,19 @@
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Rows are packed in tiles of about equal numbers of rows, one tile after
-// another, so that a kernel walks neighbours. What a tile looks like depends on
-// what the rows are multiplied with, and how:
+// Rows are packed in tiles, one after another, so that a kernel walks
+// neighbours. A tile is a sequence of steps of k, all rows of a step side by
+// side:
 //
 //   compute f32    [k][row] of f32
-//   compute bf16   the same, rounded to bf16; for AMX, where tiles are of 32
-//   rows
-//                  but for the last, [k / 32][row / 16][16][32] of bf16
+//   compute bf16   the same, rounded to bf16;
+//                  for AMX [k / 32][row / 16][16][32] of bf16
+//   compute int8   scales for 32 elements:
+//                    [k / 32], each [8][row][4] of i8, [row] scales of f32 and
+//                    [row] corrections (DotTiles.h) of i32;
+//                  scales for rows:
+//                    [k / 4][row][4] of i8, for AMX [k / 64][row / 16][16][64],
+//                    then [row] scales and [row] corrections
 //
 // k is padded with zeros to what a step of the panel holds.
 //
@@ -24,6 +29,9 @@
 #include "moe/IR/Packing.h"
 
 namespace mlir::moe {
+
+/// Bytes of a row's group: elements, scale and correction.
+inline constexpr int64_t kRowGroupBytes = kScaleGroup + 8;
 
 /// A number of rows, cut into as few tiles as have at most `most` rows each.
 /// They are about equal, or all but the last are full.
@@ -50,8 +58,18 @@ public:
   PackFormat getFormat() const { return format; }
   Compute getCompute() const { return compute; }
 
-  /// Whether rows are multiplied in the tile registers of AMX.
-  bool isAmx() const { return level.hasTiles && compute != Compute::F32; }
+  /// Whether rows are multiplied in the tile registers of AMX, or as integers
+  /// in vectors.
+  bool isAmx() const;
+  bool isDot() const { return compute == Compute::Int8 && !isAmx(); }
+
+  /// Whether there is one scale for each row.
+  bool hasRowScales() const {
+    return compute == Compute::Int8 && format == PackFormat::Int8;
+  }
+
+  /// k of a step of the kernel.
+  int64_t getStep() const;
 
   /// Rows of a tile, at most.
   int64_t getTileRows() const { return tileRows; }
@@ -61,32 +79,37 @@ public:
     return Tiles(b, rows, tileRows, /*areEqual=*/!isAmx());
   }
 
-  /// Rows for which there is room after a tile that is not full.
+  /// Rows for which there is room in a tile of so many rows.
   Value roundUpRows(ImplicitLocOpBuilder &b, Value rows) const;
 
-  /// The type of an element of the buffer.
-  Type getElementType(MLIRContext *context) const;
+  /// Bytes of a packed row of `k` elements.
+  int64_t getRowBytes(int64_t k) const;
 
-  /// Elements of a packed row of `k` elements.
-  int64_t getRowSize(int64_t k) const;
-
-  /// Bytes of a panel for one k, scales and all.
-  int64_t getPanelBytesPerK() const;
+  /// Bytes of a panel for one k, times 64: scales of columns are not among
+  /// them.
+  int64_t getPanelBytesPer64() const;
 
   /// Where the elements from `begin` on of the tile of `count` rows from
   /// `first` on are, in packed rows of length `k`.
   Value at(KernelBuilder &b, Value rows, Value k, Value first, Value count,
            Value begin) const;
 
-  /// Packs `count` rows of `from`, those that `source` names, from
-  /// `to[first]` on.
+  /// `k` with its padding.
+  Value padded(KernelBuilder &b, Value k) const;
+
+  /// Packs `count` rows of `from`, those that `source` names, into the bytes
+  /// from `to[first]` on.
   void pack(ImplicitLocOpBuilder &b, Value from,
             function_ref<Value(ImplicitLocOpBuilder &b, Value i)> source,
             Value count, Value to, Value first) const;
 
 private:
-  void packRow(ImplicitLocOpBuilder &b, Value from, Value position, Value to,
-               Value base, Value row, Value rows) const;
+  /// A step of rows.
+  struct Step {
+    int64_t k, bytes;
+  };
+  Step getRowStep() const;
+  int64_t getTailBytes() const { return hasRowScales() ? 8 : 0; }
 
   const Level &level;
   PackFormat format;

@@ -9,6 +9,7 @@
 #include "moe/Params/Archive.h"
 
 #include "mlir/Support/DebugStringHelper.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 
 using namespace mlir;
@@ -89,12 +90,28 @@ static void writeFunction(json::OStream &json, const Function &function) {
   });
 }
 
-static void writeParameter(json::OStream &json, ParameterOp parameter) {
+/// Writes a measured error with as many digits as mean something.
+static void writeError(json::OStream &json, StringRef name, double error) {
+  json.attributeBegin(name);
+  json.rawValue(llvm::formatv("{0:e3}", error).str());
+  json.attributeEnd();
+}
+
+/// Writes a parameter, and how far it is from its sources if it differs.
+static void writeParameter(json::OStream &json, ParameterOp parameter,
+                           const Deviation &deviation) {
   RankedTensorType type = parameter.getTensorType();
   json.object([&] {
     json.attribute("name", parameter.getSymName());
     json.attribute("dtype", getDTypeName(type.getElementType()));
     json.attribute("shape", json::Array(type.getShape()));
+    if (parameter.getPacked())
+      json.attribute("format", stringifyPackFormat(parameter.getPackFormat()));
+    if (deviation.squares > 0)
+      json.attributeObject("error", [&] {
+        writeError(json, "largest", deviation.largest);
+        writeError(json, "rms", deviation.getRms());
+      });
   });
 }
 
@@ -149,8 +166,9 @@ mlir::moe::makeManifest(const ModuleInterface &interface,
         writeFunction(json, function);
     });
     json.attributeArray("parameters", [&] {
-      for (ParameterOp parameter : interface.parameters)
-        writeParameter(json, parameter);
+      for (auto [i, parameter] : llvm::enumerate(interface.parameters))
+        writeParameter(json, parameter,
+                       contents.weights ? contents.deviations[i] : Deviation());
     });
     json.attribute("stages", json::Array(interface.stages));
   });

@@ -8,6 +8,7 @@
 #define MOE_LIB_EXPORT_MANIFEST_H
 
 #include "moe/Export/ModuleInterface.h"
+#include "moe/Params/Quantize.h"
 
 #include "llvm/Support/Error.h"
 
@@ -26,6 +27,8 @@ struct PackageContents {
   std::string buildId;
   /// Its hash is that of its header; none when the package has no weights.
   std::optional<FileRecord> weights;
+  /// Of each parameter in the weights from what it was made from.
+  std::vector<Deviation> deviations;
   SmallVector<FileRecord> sources;
 };
 

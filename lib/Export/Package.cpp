@@ -213,9 +213,13 @@ LogicalResult mlir::moe::writePackage(ModuleOp module,
     if (failed(weights))
       return failure();
     contents.weights = {kWeights.str(), weights->bytes, weights->headerHash};
+    contents.deviations = std::move(weights->deviations);
   }
 
   phase = timing.nest("manifest");
+  for (const std::string &file : options.copies)
+    if (llvm::Error error = folder->copy(file))
+      return fail(std::move(error));
   if (llvm::Error error =
           describe(*interface, std::move(contents), options.sources, *folder))
     return fail(std::move(error));

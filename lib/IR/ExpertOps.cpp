@@ -107,32 +107,36 @@ void GluOp::build(OpBuilder &b, OperationState &state,
         clauses.beta, clauses.offset, clauses.limit, clauses.post);
 }
 
-LogicalResult GluOp::verify() {
-  GluClauses clauses = getClauses();
-  GluKind kind = clauses.kind;
+LogicalResult GluClauses::verify(Operation *op) const {
   bool takesAlpha =
       llvm::is_contained({GluKind::SwiGLU, GluKind::SiLU, GluKind::SiTU}, kind);
   bool isSiTU = kind == GluKind::SiTU;
-  if ((clauses.alpha && !takesAlpha) || (clauses.beta && !isSiTU) ||
-      (isSiTU && !(clauses.alpha && clauses.beta))) // glu_c1
-    return emitOpError("expected alpha with swiglu, silu and situ, and beta "
-                       "with situ, which needs both; got ")
+  if ((alpha && !takesAlpha) || (beta && !isSiTU) ||
+      (isSiTU && !(alpha && beta))) // glu_c1
+    return op->emitOpError("expected alpha with swiglu, silu and situ, and "
+                           "beta with situ, which needs both; got ")
            << stringifyGluKind(kind);
-  for (FloatAttr divisor : {clauses.alpha, clauses.beta})
+  for (FloatAttr divisor : {alpha, beta})
     if (divisor && !divisor.getValue().isFiniteNonZero()) // glu_c1
-      return emitOpError("expected alpha and beta other than 0, got ")
+      return op->emitOpError("expected alpha and beta other than 0, got ")
              << divisor.getValueAsDouble();
-  if (clauses.limit && !(clauses.limit.getValueAsDouble() > 0)) // glu_c2
-    return emitOpError("expected a limit greater than 0, got ")
-           << clauses.limit.getValueAsDouble();
-  if (clauses.post && !clauses.limit) // glu_c2
-    return emitOpError("expected a limit with post");
-  if (isGated(kind) != static_cast<bool>(getUp()) ||
-      (clauses.offset && !isGated(kind))) // glu_c3
-    return emitOpError("expected ")
-           << (isGated(kind) ? "a gate and up" : "one operand and no offset")
-           << " for " << stringifyGluKind(kind);
+  if (limit && !(limit.getValueAsDouble() > 0)) // glu_c2
+    return op->emitOpError("expected a limit greater than 0, got ")
+           << limit.getValueAsDouble();
+  if (post && !limit) // glu_c2
+    return op->emitOpError("expected a limit with post");
+  if (offset && !isGated()) // glu_c3
+    return op->emitOpError("expected no offset with ")
+           << stringifyGluKind(kind);
   return success();
+}
+
+LogicalResult GluOp::verify() {
+  GluClauses clauses = getClauses();
+  if (clauses.isGated() != static_cast<bool>(getUp())) // glu_c3
+    return emitOpError("expected ") << (getUp() ? "one operand" : "gate and up")
+                                    << " for " << stringifyGluKind(getKind());
+  return clauses.verify(*this);
 }
 
 LogicalResult GluOp::reifyResultShapes(OpBuilder &b,

@@ -147,13 +147,27 @@ LogicalResult GroupedMatmulOp::verify() {
   return success();
 }
 
+/// Checks a static operand of floats.
+static LogicalResult verifyFloats(Operation *op, StringRef name, Value value,
+                                  ArrayRef<int64_t> shape) {
+  auto type = cast<ShapedType>(value.getType());
+  if (type.getShape() == shape && hasFloats(value))
+    return success();
+  return op->emitOpError("expected ")
+         << name << " of floats " << str(shape) << ", got " << type;
+}
+
 int64_t ExpertFfnOp::getNumExperts() { return extent(getWeights().front(), 0); }
 
 LogicalResult ExpertFfnOp::verify() {
-  size_t expected = getPacked() ? 2 : 3;
-  if (getWeights().size() != expected) // expert_ffn_c1
+  GluClauses clauses = getClauses();
+  if (failed(clauses.verify(*this))) // expert_ffn_c6
+    return failure();
+  size_t numProducts = clauses.isGated() ? 3 : 2;
+  size_t numWeights = getPacked() ? 2 : numProducts;
+  if (getWeights().size() != numWeights) // expert_ffn_c1
     return emitOpError("expected ")
-           << expected << " weights, got " << getWeights().size();
+           << numWeights << " weights, got " << getWeights().size();
   for (Value weight : getWeights())
     if (!cast<ShapedType>(weight.getType()).hasStaticShape()) // expert_ffn_c1
       return emitOpError("expected weights of static shape, got ")
@@ -164,30 +178,33 @@ LogicalResult ExpertFfnOp::verify() {
            << (getInner() ? Twine(*getInner()) : "none");
   if (failed(verifyCompute(*this, getCompute(), getPacked()))) // expert_ffn_c5
     return failure();
-  int64_t hidden = extent(getX(), 1);
-  auto check = [&](Value weight, StringRef name,
-                   ArrayRef<int64_t> shape) -> LogicalResult {
-    auto type = cast<ShapedType>(weight.getType());
-    if (type.getShape() == shape && hasFloats(weight))
-      return success();
+  if (!getBiases().empty() &&
+      getBiases().size() != numProducts) // expert_ffn_c7
     return emitOpError("expected ")
-           << name << " of floats " << str(shape) << ", got " << type;
-  };
+           << numProducts << " biases, got " << getBiases().size();
   Value first = getWeights().front(), down = getWeights().back();
-  int64_t experts = getNumExperts();
+  int64_t experts = getNumExperts(), hidden = extent(getX(), 1);
+  int64_t inner = getPacked() ? *getInner() : extent(first, 1);
   if (std::optional<PackFormat> format = getPacked()) { // expert_ffn_c2
-    int64_t inner = *getInner();
-    if (failed(verifyPacked(*this, "gate and up", first,
-                            {experts, inner, hidden}, *format,
-                            /*numSources=*/2)) ||
+    if (failed(verifyPacked(*this, clauses.isGated() ? "gate and up" : "up",
+                            first, {experts, inner, hidden}, *format,
+                            /*numSources=*/clauses.isGated() ? 2 : 1)) ||
         failed(verifyPacked(*this, "down", down, {experts, hidden, inner},
                             *format, /*numSources=*/1)))
       return failure();
-  } else {
-    int64_t inner = extent(first, 1);
-    if (failed(check(first, "gate", {experts, inner, hidden})) ||
-        failed(check(getWeights()[1], "up", {experts, inner, hidden})) ||
-        failed(check(down, "down", {experts, hidden, inner})))
+  }
+  StringRef products[] = {"gate", "up", "down"};
+  for (auto [i, name] :
+       llvm::enumerate(ArrayRef(products).take_back(numProducts))) {
+    bool isDown = name == "down";
+    int64_t out = isDown ? hidden : inner, in = isDown ? inner : hidden;
+    if (!getPacked() &&
+        failed(verifyFloats(*this, name, getWeights()[i],
+                            {experts, out, in}))) // expert_ffn_c2
+      return failure();
+    if (!getBiases().empty() &&
+        failed(verifyFloats(*this, (name + " bias").str(), getBiases()[i],
+                            {experts, out}))) // expert_ffn_c7
       return failure();
   }
   int64_t tokens = extent(getX(), 0);

@@ -56,21 +56,27 @@ struct LowerExpertFfn : OpRewritePattern<ExpertFfnOp> {
     int64_t k = cast<ShapedType>(op.getIdx().getType()).getDimSize(1);
     auto assign = AssignOp::create(b, op.getIdx(), op.getNumExperts());
     Value rows = DispatchOp::create(b, op.getX(), assign.getPerm(), k);
-    auto matmul = [&](Value rows, Value weights) -> Value {
+    auto product = [&](Value rows, int64_t i) -> Value {
+      Value weights = op.getWeights()[i];
       int64_t out = cast<ShapedType>(weights.getType()).getDimSize(1);
       OpFoldResult n = tensor::getMixedSize(b, op.getLoc(), rows, 0);
       Value init = tensor::EmptyOp::create(
           b, ArrayRef<OpFoldResult>{n, b.getIndexAttr(out)}, b.getF32Type());
-      return GroupedMatmulOp::create(b, init.getType(), rows, weights,
-                                     assign.getOffsets(), init,
-                                     /*packed=*/PackFormatAttr())
-          .getResult();
+      Value y = GroupedMatmulOp::create(b, init.getType(), rows, weights,
+                                        assign.getOffsets(), init,
+                                        /*packed=*/PackFormatAttr())
+                    .getResult();
+      if (op.getBiases().empty())
+        return y;
+      return GroupAddOp::create(b, y, op.getBiases()[i], assign.getOffsets());
     };
-    OperandRange weights = op.getWeights();
-    Value gate = matmul(rows, weights[0]), up = matmul(rows, weights[1]);
-    Value hidden = GluOp::create(b, GluClauses{op.getKind()}, gate, up);
+    GluClauses clauses = op.getClauses();
+    int64_t down = op.getWeights().size() - 1;
+    Value gate = product(rows, 0);
+    Value up = clauses.isGated() ? product(rows, 1) : Value();
+    Value hidden = GluOp::create(b, clauses, gate, up);
     rewriter.replaceOpWithNewOp<CombineOp>(
-        op, matmul(hidden, weights[2]), assign.getRow(), op.getSlotWeights());
+        op, product(hidden, down), assign.getRow(), op.getSlotWeights());
     return success();
   }
 };

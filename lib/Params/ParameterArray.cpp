@@ -82,8 +82,10 @@ static std::string substitute(StringRef name, ArrayRef<int64_t> index,
 }
 
 ParameterArray::ParameterArray(RankedTensorType type, Encoding encoding,
-                               Stack stack, Stack scales)
-    : encoding(encoding), tensors(std::move(stack)), scales(std::move(scales)),
+                               Stack stack, std::vector<std::string> names,
+                               Stack scales)
+    : encoding(encoding), tensors(std::move(stack)), names(std::move(names)),
+      scales(std::move(scales)),
       elementsPerTensor(tensors.empty()
                             ? 0
                             : type.getNumElements() / int64_t(tensors.size())) {
@@ -107,7 +109,7 @@ FailureOr<ParameterArray> ParameterArray::findStack(ParameterOp parameter,
   RankedTensorType type = parameter.getTensorType();
   ArrayRef<int64_t> extents = type.getShape().take_front(pattern.count('{'));
   SmallVector<int64_t> strides = computeSuffixProduct(extents);
-  SmallVector<std::string> names;
+  std::vector<std::string> names;
   for (int64_t i : llvm::seq(computeProduct(extents)))
     names.push_back(substitute(pattern, delinearize(i, strides),
                                parameter.getIndicesAttr()));
@@ -126,7 +128,7 @@ FailureOr<ParameterArray> ParameterArray::findStack(ParameterOp parameter,
     stack.push_back(*bytes);
   }
   return ParameterArray(type, isF16 ? Encoding::F16 : Encoding::Plain,
-                        std::move(stack));
+                        std::move(stack), std::move(names));
 }
 
 FailureOr<ParameterArray> ParameterArray::find(ParameterOp parameter,
@@ -145,6 +147,7 @@ FailureOr<ParameterArray> ParameterArray::find(ParameterOp parameter,
   RankedTensorType type = parameter.getTensorType();
   if (parameter.getExpanded())
     return ParameterArray(type, Encoding::Mxfp4, std::move(sources[0].tensors),
+                          std::move(sources[0].names),
                           std::move(sources[1].tensors));
   ParameterArray &viewed = sources.front();
   viewed.setOrder(type, viewed.number.compose(*parameter.getMap()));
@@ -205,6 +208,11 @@ void ParameterArray::gather(int64_t begin, int64_t step, int64_t count,
     }
     return;
   }
+}
+
+StringRef ParameterArray::getTensorName(int64_t element) const {
+  return names[evaluate(number, delinearize(element, strides)) /
+               elementsPerTensor];
 }
 
 void ParameterArray::read(int64_t begin, int64_t count, char *out) const {

@@ -19,6 +19,8 @@
 #include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/Support/DebugStringHelper.h"
 #include "llvm/ADT/Sequence.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Parallel.h"
 
 using namespace mlir;
@@ -46,8 +48,13 @@ mlir::moe::getParameterTable(ModuleOp module) {
 /// How a parameter is stored.
 static ArchiveEntry describe(ParameterOp parameter) {
   ArchiveEntry entry{parameter.getSymName(), parameter.getTensorType(), ""};
-  if (std::optional<ArrayAttr> packed = parameter.getPacked())
-    entry.layout = "pack of " + debugString(*packed);
+  if (std::optional<ArrayAttr> packed = parameter.getPacked()) {
+    std::optional<PackFormat> format = parameter.getFormat();
+    entry.layout =
+        (format ? "pack " + stringifyPackFormat(*format) + " of " : "pack of ")
+            .str() +
+        debugString(*packed);
+  }
   return entry;
 }
 
@@ -100,36 +107,80 @@ static llvm::Error copy(const ParameterArray &array,
       });
 }
 
+namespace {
+/// What packing panels resulted in: how far they are from their sources, or the
+/// first error.
+struct PackResult {
+  Deviation deviation;
+  std::string error;
+
+  PackResult &add(const PackResult &next) {
+    deviation.add(next.deviation);
+    if (error.empty())
+      error = next.error;
+    return *this;
+  }
+};
+} // namespace
+
+static std::string describeUnfit(const ParameterArray &source, int64_t element,
+                                 PackFormat format, const UnfitElement &unfit) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << "tensor '" << source.getTensorName(element) << "': expected ";
+  float limit = getLimit(format);
+  if (std::isinf(limit))
+    os << "finite elements";
+  else
+    os << "magnitudes below " << llvm::format("%g", limit);
+  os << " to pack as " << stringifyPackFormat(format) << ", got "
+     << llvm::format("%g", unfit.value) << " in row " << unfit.row
+     << ", column " << unfit.column << " of a matrix";
+  return text;
+}
+
 /// Packs the matrices of one array, or of two interleaved.
-static llvm::Error pack(const Step &step, const ArchiveWriter &archive,
-                        size_t entry) {
+static PackResult pack(const Step &step, const ArchiveWriter &archive,
+                       size_t entry) {
   RankedTensorType source = step.sources.front().getType();
   ParameterOp parameter = step.parameter;
   RankedTensorType packed = parameter.getTensorType();
   if (packed.getNumElements() == 0)
-    return llvm::Error::success();
+    return {};
 
+  PackFormat format = parameter.getPackFormat();
+  PackFormat own = getOwnFormat(source.getElementType());
   int64_t leading = source.getRank() - 2;
   int64_t out = source.getDimSize(leading);
   int64_t in = source.getDimSize(leading + 1);
   int64_t panels = packed.getDimSize(leading);
   int64_t matrices = computeProduct(source.getShape().take_front(leading));
-  auto packPanel =
-      packed.getElementType().isF32() ? packPanelF32 : packPanelBF16;
+  int64_t rowBytes = in * source.getElementTypeBitWidth() / 8;
 
-  return llvm::parallelForEachError(
-      llvm::seq(matrices * panels), [&](int64_t i) {
-        int64_t matrix = i / panels;
-        std::string buffer(in * packed.getElementTypeBitWidth() / 8, '\0');
-        auto getRow = [&](int64_t number, int64_t row) {
-          step.sources[number].read((matrix * out + row) * in, in,
-                                    buffer.data());
-          return buffer.data();
-        };
-        int64_t number = step.sources.size();
-        std::string panel = packPanel({number, out, in, getRow}, i % panels);
-        return archive.write(entry, i * panel.size(), panel);
-      });
+  auto packOne = [&](int64_t i) -> PackResult {
+    int64_t matrix = i / panels;
+    std::string buffer(rowBytes, '\0');
+    auto getRow = [&](int64_t number, int64_t row) {
+      step.sources[number].read((matrix * out + row) * in, in, buffer.data());
+      return buffer.data();
+    };
+    int64_t number = step.sources.size();
+    PackedPanel panel =
+        packPanel(format, {number, out, in, own, getRow}, i % panels);
+    if (panel.unfit) {
+      int64_t element =
+          (matrix * out + panel.unfit->row) * in + panel.unfit->column;
+      return {{},
+              describeUnfit(step.sources[panel.unfit->source], element, format,
+                            *panel.unfit)};
+    }
+    llvm::Error error =
+        archive.write(entry, i * panel.bytes.size(), panel.bytes);
+    return {panel.deviation, llvm::toString(std::move(error))};
+  };
+  return llvm::parallelTransformReduce(
+      llvm::seq(matrices * panels), PackResult(),
+      [](PackResult a, const PackResult &b) { return a.add(b); }, packOne);
 }
 
 FailureOr<WeightsFile> mlir::moe::runParameterProgram(ModuleOp module,
@@ -165,13 +216,26 @@ FailureOr<WeightsFile> mlir::moe::runParameterProgram(ModuleOp module,
   llvm::Expected<ArchiveWriter> archive = ArchiveWriter::create(path, entries);
   if (!archive)
     return fail(archive.takeError());
-  for (auto [i, step] : llvm::enumerate(steps))
-    if (llvm::Error error = step.parameter.getPacked()
-                                ? pack(step, *archive, i)
-                                : copy(step.sources.front(), *archive, i))
-      return fail(std::move(error));
+  std::vector<Deviation> deviations;
+  for (auto [i, step] : llvm::enumerate(steps)) {
+    PackResult result;
+    if (step.parameter.getPacked())
+      result = pack(step, *archive, i);
+    else
+      result.error = llvm::toString(copy(step.sources.front(), *archive, i));
+    if (!result.error.empty())
+      return step.parameter.emitError(result.error);
+    if (result.deviation.squares > 0)
+      step.parameter.emitRemark("packed as ")
+          << stringifyPackFormat(step.parameter.getPackFormat())
+          << llvm::formatv(": root mean square error {0:e2}, largest {1:e2}",
+                           result.deviation.getRms(), result.deviation.largest)
+                 .str();
+    deviations.push_back(result.deviation);
+  }
   if (llvm::Error error = archive->commit())
     return fail(std::move(error));
   return WeightsFile{archive->getSize(),
-                     ::moe::runtime::hashBytes(archive->getHeader())};
+                     ::moe::runtime::hashBytes(archive->getHeader()),
+                     std::move(deviations)};
 }

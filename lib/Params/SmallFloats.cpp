@@ -1,4 +1,4 @@
-//===- SmallFloats.cpp - Expands floats of 4 and 16 bits ------------------===//
+//===- SmallFloats.cpp - Conversions of floats of 4 and 16 bits -----------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -37,14 +37,4 @@ static Table makeTable() {
 uint16_t mlir::moe::expandMxfp4(uint8_t code, uint8_t scale) {
   static const Table table = makeTable();
   return table[scale][code];
-}
-
-uint32_t mlir::moe::expandF16(uint16_t bits) {
-  // With its exponent read as one of f32, the number is 2^112 times too small;
-  // this holds for the subnormal ones, too.
-  float small = llvm::bit_cast<float>(uint32_t(bits & 0x7fff) << 13);
-  uint32_t magnitude = llvm::bit_cast<uint32_t>(small * 0x1p112f);
-  if ((bits & 0x7c00) == 0x7c00) // infinite or NaN
-    magnitude |= 0x7f800000;
-  return magnitude | uint32_t(bits & 0x8000) << 16;
 }

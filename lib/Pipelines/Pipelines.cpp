@@ -31,7 +31,8 @@ static void addFusion(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createFuseRoutePass());
   pm.addPass(createFuseExpertFfnPass());
   pm.addPass(createLinalgElementwiseOpFusionPass());
-  pm.addPass(createCpuPackWeightsPass());
+  pm.addPass(
+      createCpuPackWeightsPass(CpuPackWeightsPassOptions{options.format}));
   pm.addPass(createCpuSetComputePass({options.compute}));
   pm.addPass(verify(Form::Fused));
 }
@@ -53,11 +54,27 @@ static void addBufferization(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createCSEPass());
 }
 
+/// The ISA levels to compile for: without a choice, those that the products
+/// gain from.
+static SmallVector<std::string> getLevels(const CompileOptions &options) {
+  if (!options.isa.empty())
+    return SmallVector<std::string>(options.isa.begin(), options.isa.end());
+  switch (options.compute) {
+  case Compute::F32:
+    return {"v3", "v4"};
+  case Compute::BF16:
+    return {"v3", "v4", "amx"};
+  case Compute::Int8:
+    return {"v3", "vnni", "amx"};
+  }
+  llvm_unreachable("expected a type to compute in");
+}
+
 /// Form *buffers* to *loops*.
 static void addLoops(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createLowerCopiesPass());
-  pm.addPass(createCpuCloneLevelsPass(
-      CpuCloneLevelsPassOptions{{options.isa.begin(), options.isa.end()}}));
+  pm.addPass(
+      createCpuCloneLevelsPass(CpuCloneLevelsPassOptions{getLevels(options)}));
   if (options.fuse) {
     pm.addPass(createCpuLowerExpertFfnPass());
     pm.addPass(createCpuLowerGroupedMatmulPass());

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -41,6 +42,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--block", metavar="NAME", help="only this module, e.g. model.layers.0.mlp")
         command.add_argument("--shapes-only", action="store_true", help="read config.json alone, no weights")
         command.set_defaults(run=run)
+        if run is _compile:
+            command.add_argument(
+                "--format", help="of weights: f32, bf16, f16, int8, q8_0, q4_0, mxfp4; default: their own"
+            )
+            command.add_argument("--compute", help="what products round their rows to: f32, the default, bf16 or int8")
 
     summary = "say what a package is"
     command = commands.add_parser("inspect", help=summary, description=summary)
@@ -59,8 +65,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _print(text: str, end: str = "\n") -> None:
+    """Print at once. A reader that wants no more ends the command, as it ends others; other failures are an `Error`."""
+    try:
+        print(text, end=end, flush=True)
+    except OSError as error:
+        # Python writes what is left when it ends, and must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        raise Error(f"standard output: {error.strerror}") from None
+
+
 def _compile(options: argparse.Namespace) -> None:
-    compile_checkpoint(options.checkpoint, options.output, options.block, options.shapes_only)
+    compile_checkpoint(
+        options.checkpoint, options.output, options.block, options.shapes_only, options.format, options.compute
+    )
 
 
 def _import(options: argparse.Namespace) -> None:
@@ -73,7 +93,7 @@ def _import(options: argparse.Namespace) -> None:
 
 def _inspect(options: argparse.Namespace) -> None:
     for line in describe(options.package):
-        print(line)
+        _print(line)
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -88,8 +108,8 @@ def _generate(options: argparse.Namespace) -> None:
     sampling = (options.max_new_tokens, options.temperature, options.top_p, options.seed)
     model, count, start = load(options.package), 0, time.perf_counter()
     for _, token in stream(model, [prompt], *sampling):
-        print(text.push(token), end="", flush=True)
+        _print(text.push(token), end="")
         count += 1
-    print(text.flush())
+    _print(text.flush())
     seconds = time.perf_counter() - start
     print(f"{count} tokens in {seconds:.2f} s, {count / seconds:.0f} tokens/s", file=sys.stderr)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,7 +17,9 @@ from moec.ops import Program
 _SOURCES = ("config.json", "generation_config.json")
 
 
-def compile(program: Program, package: str | os.PathLike[str]) -> None:
+def compile(
+    program: Program, package: str | os.PathLike[str], format: str | None = None, compute: str | None = None
+) -> None:
     """Compile a program.
 
     Parameters
@@ -26,6 +27,12 @@ def compile(program: Program, package: str | os.PathLike[str]) -> None:
     program : moec.ops.Program
     package : path
         Folder to write.
+    format : str or None
+        How weights of products are stored: ``"f32"``, ``"bf16"``, ``"f16"``, ``"int8"``, ``"q8_0"``, ``"q4_0"`` or
+        ``"mxfp4"``, as `moe.parameter` describes them. None keeps their own dtype, as routers always do.
+    compute : str or None
+        What products round their rows to, as `moe.grouped_matmul` describes it: ``"f32"``, the default; ``"bf16"`` for
+        weights in bf16 and mxfp4; ``"int8"`` for those in int8, q8_0, q4_0 and mxfp4. Other products keep f32.
 
     Raises
     ------
@@ -34,7 +41,8 @@ def compile(program: Program, package: str | os.PathLike[str]) -> None:
     """
     with tempfile.TemporaryDirectory() as checkpoint:
         program.save_weights(checkpoint)
-        _run([find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package], str(program))
+        options = [f"--checkpoint={checkpoint}", "-o", package, *_options(format, compute)]
+        _run([find_tool("moe-compile"), "-", *options], str(program))
 
 
 def compile_checkpoint(
@@ -42,6 +50,8 @@ def compile_checkpoint(
     package: str | os.PathLike[str],
     block: str | None = None,
     shapes_only: bool = False,
+    format: str | None = None,
+    compute: str | None = None,
 ) -> None:
     """Compile a Hugging Face checkpoint.
 
@@ -55,6 +65,8 @@ def compile_checkpoint(
         Name of a module with experts, e.g. ``model.layers.0.mlp``, to compile that module alone.
     shapes_only : bool
         Compile from config.json alone, to a package without weights.
+    format, compute : str or None
+        How weights of products are stored and what rows are rounded to, as in `compile`.
 
     Raises
     ------
@@ -64,11 +76,16 @@ def compile_checkpoint(
     checkpoint, package = Path(checkpoint), Path(package)
     text = import_checkpoint(checkpoint, block, shapes_only)
     sources = [file for name in _SOURCES if (file := checkpoint / name).exists()]
-    options = [f"--source={file}" for file in sources] + ["--shapes-only"] * shapes_only
+    copies = [file] if (file := checkpoint / "tokenizer.json").exists() else []
+    options = [f"--source={file}" for file in sources] + [f"--copy={file}" for file in copies]
+    options += ["--shapes-only"] * shapes_only
+    options += _options(format, compute)
     _run([find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package, *options], text)
-    tokenizer = checkpoint / "tokenizer.json"
-    if tokenizer.exists():
-        shutil.copyfile(tokenizer, package / tokenizer.name)
+
+
+def _options(format: str | None, compute: str | None) -> list[str]:
+    options = {"format": format, "compute": compute}
+    return [f"--{name}={value}" for name, value in options.items() if value is not None]
 
 
 def _run(command: list[str | Path], text: str) -> None:
@@ -78,4 +95,4 @@ def _run(command: list[str | Path], text: str) -> None:
         return
     lines = result.stderr.splitlines() or [f"ended with status {result.returncode}"]
     error = next((line for line in lines if "error:" in line), lines[-1])
-    raise Error(f"moe-compile: {error}")
+    raise Error(f"moe-compile: {error.removeprefix('moe-compile: ')}")

@@ -65,7 +65,7 @@ def describe(package: Path) -> Iterator[str]:
     yield "parameters"
     for parameter in manifest["parameters"]:
         count = math.prod(parameter["shape"]) * _BYTES[parameter["dtype"]]
-        yield f"  {parameter['name']:<24}{size(count):>12}  {_type(parameter)}"
+        yield f"  {parameter['name']:<24}{size(count):>12}  {_type(parameter)}{_packing(parameter)}"
 
 
 def size(count: int) -> str:
@@ -75,6 +75,13 @@ def size(count: int) -> str:
             return f"{count:.1f} {unit}" if unit != "B" else f"{count} B"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def _packing(parameter: dict[str, Any]) -> str:
+    """The format of a packed parameter, and how far its elements are from the checkpoint's."""
+    error = parameter.get("error")
+    text = f"  {parameter['format']}" if "format" in parameter else ""
+    return text + (f", root mean square error {error['rms']:.1%}, largest {error['largest']:.1%}" if error else "")
 
 
 def _type(described: dict[str, Any]) -> str:

@@ -27,6 +27,8 @@ DTYPES = {
 }
 """NumPy's types for values of moe_dtype; the formats that NumPy lacks are not there."""
 
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
+
 INPUT, STATE, OUTPUT = range(3)
 """Values of moe_kind."""
 
@@ -142,9 +144,8 @@ class Handle:
 
 def tensors(arrays: list[np.ndarray]) -> ctypes.Array[Tensor]:
     """Contiguous arrays as the library takes them; they must outlive the call."""
-    codes = {dtype: code for code, dtype in DTYPES.items()}
     described = [
-        Tensor(codes[array.dtype], array.ndim, (c_int64 * array.ndim)(*array.shape), array.ctypes.data)
+        Tensor(_CODES[array.dtype], array.ndim, (c_int64 * array.ndim)(*array.shape), array.ctypes.data)
         for array in arrays
     ]
     return (Tensor * len(arrays))(*described)

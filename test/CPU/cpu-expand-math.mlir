@@ -50,3 +50,12 @@ func.func @tanh(%x: vector<32xf32>) -> vector<32xf32> {
   %y = math.tanh %x : vector<32xf32>
   return %y : vector<32xf32>
 }
+
+// CHECK-LABEL: func @erf(
+func.func @erf(%x: vector<32xf32>) -> vector<32xf32> {
+  // CHECK-NOT: math.erf
+  // CHECK:     math.fma
+  // CHECK:     arith.divf
+  %y = math.erf %x : vector<32xf32>
+  return %y : vector<32xf32>
+}

@@ -38,3 +38,44 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
     weights(%gate_up, %down : memref<4x1x8x32xf32>, memref<4x1x16x32xf32>) outs(%y : memref<?x8xf32>)
   return
 }
+
+// Limits, alpha and offset of gpt-oss, and biases of each expert, which are read once for all rows.
+// CHECK-LABEL: func @clauses(
+// CHECK-SAME:    %[[B:[^ ]*]]: memref<4x32xf32>, %[[C:[^ ]*]]: memref<4x32xf32>, %[[D:[^ ]*]]: memref<4x64xbf16>
+func.func @clauses(%b: memref<4x32xf32>, %c: memref<4x32xf32>, %d: memref<4x64xbf16>, %x: memref<?x64xf32>,
+                   %idx: memref<?x2xi32>, %w: memref<?x2xf32>, %gate_up: memref<4x2x64x32xf32>,
+                   %down: memref<4x2x32x32xf32>, %y: memref<?x64xf32>) attributes {moe.isa = "v4"} {
+  // CHECK: moe.panel_matmul
+  // CHECK: %[[GATE_BIAS:.*]] = vector.load %[[B]][
+  // CHECK: %[[UP_BIAS:.*]] = vector.load %[[C]][
+  // CHECK: scf.for
+  // CHECK:   %[[GATE:.*]] = arith.addf %{{.*}}, %[[GATE_BIAS]]
+  // CHECK:   %[[UP:.*]] = arith.addf %{{.*}}, %[[UP_BIAS]]
+  // CHECK:   arith.minimumf %[[GATE]]
+  // CHECK:   math.exp
+  // CHECK:   arith.minimumf %[[UP]]
+  // CHECK: moe.panel_matmul
+  // CHECK: %[[DOWN_BIAS:.*]] = vector.load %[[D]][
+  // CHECK: %[[WIDE:.*]] = arith.extf %[[DOWN_BIAS]]
+  // CHECK: scf.for
+  // CHECK:   arith.addf %{{.*}}, %[[WIDE]]
+  moe.expert_ffn swiglu alpha 1.702 offset 1.0 limit 7.0 packed f32 inner 32
+    ins(%x, %idx, %w : memref<?x64xf32>, memref<?x2xi32>, memref<?x2xf32>)
+    weights(%gate_up, %down : memref<4x2x64x32xf32>, memref<4x2x32x32xf32>)
+    biases(%b, %c, %d : memref<4x32xf32>, memref<4x32xf32>, memref<4x64xbf16>) outs(%y : memref<?x64xf32>)
+  return
+}
+
+// All columns of a panel are one product's.
+// CHECK-LABEL: func @ungated(
+func.func @ungated(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, %up: memref<4x2x8x32xf32>,
+                   %down: memref<4x1x40x32xf32>, %y: memref<?x8xf32>) attributes {moe.isa = "v4"} {
+  // CHECK: %[[HIDDEN:.*]] = memref.alloc(%{{.*}}) : memref<?x40xf32>
+  // CHECK: arith.maximumf
+  // CHECK: arith.maximumf
+  // CHECK: vector.transfer_write %{{.*}}, %[[HIDDEN]]
+  // CHECK: vector.transfer_write %{{.*}}, %[[HIDDEN]]
+  moe.expert_ffn relu packed f32 inner 40 ins(%x, %idx, %w : memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>)
+    weights(%up, %down : memref<4x2x8x32xf32>, memref<4x1x40x32xf32>) outs(%y : memref<?x8xf32>)
+  return
+}

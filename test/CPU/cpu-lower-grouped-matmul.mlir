@@ -6,7 +6,7 @@
 func.func @dense(%x: memref<?x160xf32>, %w: memref<9x160x32xf32>, %y: memref<?x259xf32>) attributes {moe.isa = "v4"} {
   // CHECK:     %[[FLAT:.*]] = memref.collapse_shape %[[W]]
   // CHECK:     %[[THREADS:.*]] = moe.num_threads
-  // CHECK:     %[[PACKED:.*]] = memref.alloc(%{{.*}}) : memref<?xf32>
+  // CHECK:     %[[PACKED:.*]] = memref.alloc(%{{.*}}) : memref<?xi8>
   // CHECK:     %[[SUMS:.*]] = memref.alloc(%{{.*}}) : memref<?xf32>
   // CHECK:     %[[TAKEN:.*]] = memref.alloc() : memref<i64>
   // CHECK:     scf.parallel
@@ -14,10 +14,11 @@ func.func @dense(%x: memref<?x160xf32>, %w: memref<9x160x32xf32>, %y: memref<?x2
   // CHECK:       scf.while
   // CHECK:         %[[NEXT:.*]] = memref.atomic_rmw addi
   // CHECK:         scf.if
+  // CHECK:           %[[FLOATS:.*]] = memref.view %[[PACKED]]
   // CHECK:           %[[ROW:.*]] = vector.transfer_read %[[X]]{{.*}} {in_bounds = [true]} : memref<?x160xf32>, vector<16xf32>
-  // CHECK:           vector.scatter %[[PACKED]][%{{.*}}] [%{{.*}}], %{{.*}}, %[[ROW]]
+  // CHECK:           vector.scatter %[[FLOATS]][%{{.*}}] [%{{.*}}], %{{.*}}, %[[ROW]]
   // CHECK:         scf.for
-  // CHECK:           moe.panel_matmul f32 rows(%[[PACKED]][%{{.*}}] count %{{.*}} : memref<?xf32>) depth 160 panel(%[[FLAT]][%{{.*}}] : memref<46080xf32>)
+  // CHECK:           moe.panel_matmul f32 rows(%[[PACKED]][%{{.*}}] count %{{.*}} : memref<?xi8>) depth 160 panel(%[[FLAT]][%{{.*}}] : memref<46080xf32>)
   // CHECK-SAME:        into(%[[SUMS]]
   // The last panel has 3 columns.
   // CHECK:           vector.transfer_write %{{.*}}, %[[Y]][%{{.*}}, %{{.*}}] : vector<16xf32>, memref<?x259xf32>
@@ -35,7 +36,7 @@ func.func @grouped(%x: memref<?x64xf32>, %w: memref<4x1x2x2x16x16x2xbf16>, %offs
   // CHECK:         scf.for
   // CHECK:           memref.load %[[OFFSETS]]
   // CHECK-COUNT-3:   memref.store %{{.*}}, %[[LIST]]
-  // CHECK:         moe.panel_matmul bf16 rows({{.*}} : memref<?xf32>) depth 64
+  // CHECK:         moe.panel_matmul bf16 rows({{.*}} : memref<?xi8>) depth 64
   moe.grouped_matmul packed bf16 ins(%x, %w : memref<?x64xf32>, memref<4x1x2x2x16x16x2xbf16>)
     offsets(%offsets : memref<5xi32>) outs(%y : memref<?x32xf32>)
   return
@@ -46,8 +47,27 @@ func.func @grouped(%x: memref<?x64xf32>, %w: memref<4x1x2x2x16x16x2xbf16>, %offs
 func.func @amx(%x: memref<?x64xf32>, %w: memref<1x2x2x16x16x2xbf16>, %y: memref<?x32xf32>) attributes {moe.isa = "amx"} {
   // CHECK: %[[BF16:.*]] = arith.truncf %{{.*}} : vector<32xf32> to vector<32xbf16>
   // CHECK: vector.store %[[BF16]]
-  // CHECK: moe.panel_matmul bf16 compute bf16 rows({{.*}} : memref<?xbf16>) depth 64
+  // CHECK: moe.panel_matmul bf16 compute bf16 rows({{.*}} : memref<?xi8>) depth 64
   moe.grouped_matmul packed bf16 compute bf16 ins(%x, %w : memref<?x64xf32>, memref<1x2x2x16x16x2xbf16>)
+    outs(%y : memref<?x32xf32>)
+  return
+}
+
+// Groups of 32 elements have a scale and a correction.
+// CHECK-LABEL: func @int8(
+func.func @int8(%x: memref<?x64xf32>, %w: memref<1x1152xi8>, %y: memref<?x32xf32>) attributes {moe.isa = "vnni"} {
+  // CHECK:     %[[ROW:.*]] = vector.transfer_read {{.*}} vector<32xf32>
+  // CHECK:     %[[MAX:.*]] = vector.reduction <maximumf>
+  // CHECK:     math.roundeven
+  // CHECK:     %[[INTS:.*]] = arith.fptosi
+  // CHECK:     %[[SUM:.*]] = vector.reduction <add>, %[[INTS]]
+  // CHECK:     vector.scatter {{.*}} vector<8xi32>
+  // CHECK:     %[[SCALE:.*]] = arith.mulf %[[MAX]]
+  // CHECK:     memref.store %[[SCALE]]
+  // CHECK:     %[[CORRECTION:.*]] = arith.muli %[[SUM]], %c-8
+  // CHECK:     memref.store %[[CORRECTION]]
+  // CHECK:     moe.panel_matmul q4_0 compute int8
+  moe.grouped_matmul packed q4_0 compute int8 ins(%x, %w : memref<?x64xf32>, memref<1x1152xi8>)
     outs(%y : memref<?x32xf32>)
   return
 }

@@ -61,6 +61,24 @@ func.func @ffn(%l: index, %x: tensor<?x8xf32>, %idx: tensor<?x2xi32>, %w: tensor
 
 // -----
 
+// CHECK: moe.parameter @up.packed : tensor<2x4x1x8x32xf32> pack of [@up]
+// CHECK: moe.parameter @down.packed : tensor<2x4x1x16x32xf32> pack of [@down]
+moe.parameter @up : tensor<2x4x16x8xf32> from "{0}.{1}.up"
+moe.parameter @down : tensor<2x4x8x16xf32> from "{0}.{1}.down"
+// CHECK-LABEL: func @ungated(
+func.func @ungated(%l: index, %x: tensor<?x8xf32>, %idx: tensor<?x2xi32>, %w: tensor<?x2xf32>, %init: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  // CHECK-NEXT: %[[U:.*]] = moe.load_parameter @up.packed[%{{.*}}] : tensor<4x1x8x32xf32>
+  // CHECK-NEXT: %[[D:.*]] = moe.load_parameter @down.packed[%{{.*}}] : tensor<4x1x16x32xf32>
+  // CHECK-NEXT: moe.expert_ffn relu packed f32 inner 16 ins({{.*}}) weights(%[[U]], %[[D]] :
+  %up = moe.load_parameter @up[%l] : tensor<4x16x8xf32>
+  %down = moe.load_parameter @down[%l] : tensor<4x8x16xf32>
+  %y = moe.expert_ffn relu ins(%x, %idx, %w : tensor<?x8xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+         weights(%up, %down : tensor<4x16x8xf32>, tensor<4x8x16xf32>) outs(%init : tensor<?x8xf32>) -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}
+
+// -----
+
 moe.parameter @gate : tensor<2x4x16x8xf32> from "{0}.{1}.gate"
 moe.parameter @up : tensor<2x4x16x8xf32> from "{0}.{1}.up"
 moe.parameter @down : tensor<2x4x8x16xf32> from "{0}.{1}.down"
@@ -82,6 +100,20 @@ func.func @other_layers(%l: index, %m: index, %x: tensor<?x8xf32>, %idx: tensor<
 func.func @no_parameter(%w: tensor<64x160xf32>, %x: tensor<?x160xf32>, %init: tensor<?x64xf32>) -> tensor<?x64xf32> {
   // expected-remark @below {{weights stay unpacked: not a moe.load_parameter}}
   %y = moe.grouped_matmul ins(%x, %w : tensor<?x160xf32>, tensor<64x160xf32>)
+         outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+// f16 is packed as it is.
+// CHECK: moe.parameter @w.packed : tensor<2x160x32xf16> pack of [@w]
+moe.parameter @w : tensor<64x160xf16> from "w"
+// CHECK-LABEL: func @half(
+func.func @half(%x: tensor<?x160xf32>, %init: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  // CHECK: moe.grouped_matmul packed f16 ins(
+  %w = moe.load_parameter @w : tensor<64x160xf16>
+  %y = moe.grouped_matmul ins(%x, %w : tensor<?x160xf32>, tensor<64x160xf16>)
          outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }

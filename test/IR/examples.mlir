@@ -89,9 +89,12 @@ func.func @route(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>, %a: tensor<?x
 // CHECK-LABEL: func.func @expert_ffn(
 // CHECK: moe.expert_ffn
 func.func @expert_ffn(%x: tensor<?x160xf32>, %idx: tensor<?x4xi32>, %w: tensor<?x4xf32>, %gate: tensor<16x96x160xf32>,
-                      %up: tensor<16x96x160xf32>, %down: tensor<16x160x96xf32>, %init: tensor<?x160xf32>) {
-  %y = moe.expert_ffn swiglu ins(%x, %idx, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>)
+                      %up: tensor<16x96x160xf32>, %down: tensor<16x160x96xf32>, %b: tensor<16x96xf32>,
+                      %c: tensor<16x96xf32>, %d: tensor<16x160xf32>, %init: tensor<?x160xf32>) {
+  %y = moe.expert_ffn swiglu alpha 1.702 offset 1.0 limit 7.0
+         ins(%x, %idx, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>)
          weights(%gate, %up, %down : tensor<16x96x160xf32>, tensor<16x96x160xf32>, tensor<16x160x96xf32>)
+         biases(%b, %c, %d : tensor<16x96xf32>, tensor<16x96xf32>, tensor<16x160xf32>)
          outs(%init : tensor<?x160xf32>) -> tensor<?x160xf32>
   return
 }
@@ -125,8 +128,8 @@ func.func @num_threads() {
 
 // CHECK-LABEL: func.func @panel_matmul(
 // CHECK: moe.panel_matmul
-func.func @panel_matmul(%rows: memref<?xf32>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
-  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
+  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
     into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
   return
 }

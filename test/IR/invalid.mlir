@@ -188,18 +188,50 @@ func.func @expert_ffn_c5(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memre
 
 // -----
 
-func.func @panel_matmul_c1(%rows: memref<?xf32>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) {
+func.func @expert_ffn_c6(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                         %up: memref<16x96x160xf32>, %down: memref<16x160x96xf32>) {
+  // expected-error @below {{'moe.expert_ffn' op expected no offset with relu}}
+  moe.expert_ffn relu offset 1.0 ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %down : memref<16x96x160xf32>, memref<16x160x96xf32>) outs(%x : memref<?x160xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_c7(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                         %up: memref<16x96x160xf32>, %down: memref<16x160x96xf32>, %bias: memref<16x96xf32>) {
+  // expected-error @below {{'moe.expert_ffn' op expected 3 biases, got 1}}
+  moe.expert_ffn swiglu ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %up, %down : memref<16x96x160xf32>, memref<16x96x160xf32>, memref<16x160x96xf32>)
+    biases(%bias : memref<16x96xf32>) outs(%x : memref<?x160xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_c7_extents(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                                 %up: memref<16x96x160xf32>, %down: memref<16x160x96xf32>, %bias: memref<16x96xf32>) {
+  // expected-error @below {{'moe.expert_ffn' op expected down bias of floats [16,160], got 'memref<16x96xf32>'}}
+  moe.expert_ffn gelu ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %down : memref<16x96x160xf32>, memref<16x160x96xf32>)
+    biases(%bias, %bias : memref<16x96xf32>, memref<16x96xf32>) outs(%x : memref<?x160xf32>)
+  return
+}
+
+// -----
+
+func.func @panel_matmul_c1(%rows: memref<?xi8>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) {
   // expected-error @below {{'moe.panel_matmul' op expected weights of 'bf16', got 'memref<?xf32>'}}
-  moe.panel_matmul bf16 rows(%rows[%i] count %i : memref<?xf32>) depth 160 panel(%w[%i] : memref<?xf32>)
+  moe.panel_matmul bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xf32>)
     into(%sums[%i] : memref<?xf32>) ahead(%i burst %i)
   return
 }
 
 // -----
 
-func.func @panel_matmul_c2(%rows: memref<?xf32>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) {
+func.func @panel_matmul_c2(%rows: memref<?xi8>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) {
   // expected-error @below {{'moe.panel_matmul' op expected a compute that goes with f32, got int8}}
-  moe.panel_matmul f32 compute int8 rows(%rows[%i] count %i : memref<?xf32>) depth 160 panel(%w[%i] : memref<?xf32>)
+  moe.panel_matmul f32 compute int8 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xf32>)
     into(%sums[%i] : memref<?xf32>) ahead(%i burst %i)
   return
 }
@@ -247,7 +279,7 @@ func.func @glu_c2_post(%g: tensor<?x96xf32>) {
 // -----
 
 func.func @glu_c3(%g: tensor<?x96xf32>) {
-  // expected-error @below {{'moe.glu' op expected a gate and up for swiglu}}
+  // expected-error @below {{'moe.glu' op expected gate and up for swiglu}}
   %h = moe.glu swiglu %g : tensor<?x96xf32>
   return
 }
@@ -255,7 +287,7 @@ func.func @glu_c3(%g: tensor<?x96xf32>) {
 // -----
 
 func.func @glu_c3_ungated(%g: tensor<?x96xf32>) {
-  // expected-error @below {{'moe.glu' op expected one operand and no offset for relu}}
+  // expected-error @below {{'moe.glu' op expected one operand for relu}}
   %h = moe.glu relu %g, %g : tensor<?x96xf32>
   return
 }
@@ -263,7 +295,7 @@ func.func @glu_c3_ungated(%g: tensor<?x96xf32>) {
 // -----
 
 func.func @glu_c3_offset(%g: tensor<?x96xf32>) {
-  // expected-error @below {{'moe.glu' op expected one operand and no offset for gelu}}
+  // expected-error @below {{'moe.glu' op expected no offset with gelu}}
   %h = moe.glu gelu %g offset 1.0 : tensor<?x96xf32>
   return
 }

@@ -199,6 +199,22 @@ func.func @expert_ffn_on_buffers(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %
   return
 }
 
+// CHECK-LABEL: func @expert_ffn_clauses(
+func.func @expert_ffn_clauses(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
+                              %gate_up: memref<16x6x160x32xf32>, %up: memref<16x3x160x32xf32>,
+                              %down: memref<16x5x96x32xf32>, %b: memref<16x96xf32>, %d: memref<16x160xbf16>) {
+  // CHECK: moe.expert_ffn swiglu alpha 1.702000e+00 offset 1.000000e+00 limit 7.000000e+00 post packed f32 inner 96 ins(
+  // CHECK-SAME: weights(%{{.*}}, %{{.*}} : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>) biases(%{{.*}}, %{{.*}}, %{{.*}} : memref<16x96xf32>, memref<16x96xf32>, memref<16x160xbf16>) outs(
+  moe.expert_ffn swiglu alpha 1.702 offset 1.0 limit 7.0 post packed f32 inner 96
+    ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%gate_up, %down : memref<16x6x160x32xf32>, memref<16x5x96x32xf32>)
+    biases(%b, %b, %d : memref<16x96xf32>, memref<16x96xf32>, memref<16x160xbf16>) outs(%x : memref<?x160xf32>)
+  // CHECK: moe.expert_ffn relu packed f32 inner 96 ins(%{{.*}}) weights(%{{.*}}, %{{.*}} : memref<16x3x160x32xf32>, memref<16x5x96x32xf32>) outs(
+  moe.expert_ffn relu packed f32 inner 96 ins(%x, %idx, %w : memref<?x160xf32>, memref<?x4xi32>, memref<?x4xf32>)
+    weights(%up, %down : memref<16x3x160x32xf32>, memref<16x5x96x32xf32>) outs(%x : memref<?x160xf32>)
+  return
+}
+
 // CHECK-LABEL: func @expert_ffn_packed(
 func.func @expert_ffn_packed(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: memref<?x4xf32>,
                              %up: memref<16x6x2880xi8>, %down: memref<16x5x1728xi8>) {
@@ -240,13 +256,13 @@ func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache
 }
 
 // CHECK-LABEL: func @panel_matmul(
-func.func @panel_matmul(%rows: memref<?xf32>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
-  // CHECK:      moe.panel_matmul bf16 rows(%{{.*}}[%{{.*}}] count %{{.*}} : memref<?xf32>) depth 160 panel(%{{.*}}[%{{.*}}] : memref<?xbf16>)
+func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
+  // CHECK:      moe.panel_matmul bf16 rows(%{{.*}}[%{{.*}}] count %{{.*}} : memref<?xi8>) depth 160 panel(%{{.*}}[%{{.*}}] : memref<?xbf16>)
   // CHECK-SAME:   into(%{{.*}}[%{{.*}}] : memref<?xf32>) ahead(%{{.*}} burst %{{.*}})
-  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
     into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
   // CHECK:      moe.panel_matmul bf16 compute bf16 rows
-  moe.panel_matmul bf16 compute bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+  moe.panel_matmul bf16 compute bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
     into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
   return
 }

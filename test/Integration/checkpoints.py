@@ -25,11 +25,15 @@ def random_bytes(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
 
 
 def write_weights(folder: Path, weights: Mapping[str, np.ndarray], dtype: str) -> Path:
-    """Write model.safetensors with weights of a dtype, ``"f32"`` or ``"bf16"``; bytes stay bytes."""
+    """Write model.safetensors with weights of a dtype, ``"f32"``, ``"bf16"`` or ``"f16"``; bytes stay bytes."""
     header, chunks, end = {}, [], 0
     for name, values in weights.items():
         stored = "u8" if values.dtype == np.uint8 else dtype
-        chunk = ((values.view(np.uint32) >> 16).astype(np.uint16) if stored == "bf16" else values).tobytes()
+        if stored == "bf16":
+            values = (values.view(np.uint32) >> 16).astype(np.uint16)
+        elif stored == "f16":
+            values = values.astype(np.float16)
+        chunk = values.tobytes()
         begin, end = end, end + len(chunk)
         header[name] = {"dtype": stored.upper(), "shape": values.shape, "data_offsets": [begin, end]}
         chunks.append(chunk)

@@ -2,6 +2,10 @@
 """The command line."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tiny import CONFIGS, shapes, write_config, write_tensors
@@ -19,7 +23,11 @@ MANIFEST = {
     "sources": [],
     "model": {"architecture": "olmoe", "eos": [2]},
     "functions": [{"name": "block", "arguments": [{"name": "x", "kind": "input", "dtype": "f32", "shape": ["T", 36]}]}],
-    "parameters": [{"name": "up", "dtype": "bf16", "shape": [7, 23, 36]}],
+    "parameters": [
+        {"name": "up", "dtype": "bf16", "shape": [7, 23, 36]},
+        {"name": "up.packed", "dtype": "bf16", "shape": [7, 1, 2, 2, 16, 16, 2], "format": "bf16"},
+        {"name": "w", "dtype": "i8", "shape": [1, 576], "format": "q4_0", "error": {"largest": 0.0912, "rms": 0.0861}},
+    ],
 }
 
 
@@ -75,12 +83,12 @@ def test_compiler_fails(tmp_path, monkeypatch, capsys):
     """The first error of many lines is handed on."""
     folder = write_config(tmp_path / "model", CONFIGS["mixtral"] | {"dtype": "float32"})
     tool = tmp_path / "moe-compile"
-    lines = ["note", "model.mlir:1:2: error: expected x, got y", "more"]
+    lines = ["note", "moe-compile: error: expected x, got y", "more"]
     tool.write_text("#!/bin/sh\n" + "".join(f"echo '{line}' >&2\n" for line in lines) + "exit 1\n")
     tool.chmod(0o755)
     monkeypatch.setenv("MOE_BIN", str(tmp_path))
     assert main(["compile", str(folder), "-o", str(tmp_path / "out.moe"), "--shapes-only"]) == 1
-    assert capsys.readouterr().err == "moec: moe-compile: model.mlir:1:2: error: expected x, got y\n"
+    assert capsys.readouterr().err == "moec: moe-compile: error: expected x, got y\n"
 
 
 def test_inspect(tmp_path, capsys):
@@ -102,7 +110,31 @@ def test_inspect(tmp_path, capsys):
         ["input", "x", "f32[T,", "36]"],
         ["parameters"],
         ["up", "11.3", "KiB", "bf16[7,", "23,", "36]"],
+        ["up.packed", "28.0", "KiB", *"bf16[7, 1, 2, 2, 16, 16, 2]".split(), "bf16"],
+        ["w", "576", "B", *"i8[1, 576] q4_0, root mean square error 8.6%, largest 9.1%".split()],
     ]
+
+
+def inspect(folder, stdout):
+    (folder / "manifest.json").write_text(json.dumps(MANIFEST))
+    command = [sys.executable, "-m", "moec", "inspect", folder]
+    python = Path(moec.__file__).parents[1]
+    return subprocess.Popen(command, cwd=python, stdout=stdout, stderr=subprocess.PIPE, text=True)
+
+
+def test_reader_that_wants_no_more(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with inspect(tmp_path, writer) as process:
+        os.close(writer)
+        assert process.communicate()[1] == ""
+    assert process.returncode == 1
+
+
+def test_full_standard_output(tmp_path):
+    with open("/dev/full", "w") as full, inspect(tmp_path, full) as process:
+        assert process.communicate()[1] == "moec: standard output: No space left on device\n"
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2}'])

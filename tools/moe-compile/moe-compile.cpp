@@ -14,6 +14,7 @@
 #include "mlir/Support/FileUtilities.h"
 #include "mlir/Support/ToolUtilities.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
@@ -65,6 +66,12 @@ static cl::list<std::string>
                      "given several times"),
             cl::cat(category));
 
+static cl::list<std::string>
+    copies("copy", cl::value_desc("file"),
+           cl::desc("copy this file into the package; may be given several "
+                    "times"),
+           cl::cat(category));
+
 static cl::opt<std::string>
     pipelineOptions("pipeline-options", cl::value_desc("options"),
                     cl::desc("options of the pipeline moe-compile-cpu"),
@@ -74,6 +81,18 @@ static cl::opt<std::string> levels(
     "isa", cl::value_desc("levels"),
     cl::desc("ISA levels to compile for, as v3,v4: the pipeline's option "
              "of that name"),
+    cl::cat(category));
+
+static cl::opt<std::string> compute(
+    "compute", cl::value_desc("type"),
+    cl::desc("what products round their rows to, f32, bf16 or int8: the "
+             "pipeline's option of that name"),
+    cl::cat(category));
+
+static cl::opt<std::string> format(
+    "format", cl::value_desc("format"),
+    cl::desc("format of packed weights, as q4_0: the pipeline's option of that "
+             "name"),
     cl::cat(category));
 
 static cl::opt<bool> timePhases("time-phases",
@@ -94,13 +113,25 @@ static LogicalResult reportIfError(llvm::Error error) {
   return error ? fail(llvm::toString(std::move(error))) : success();
 }
 
-/// Writes text or an object file; `-` is the standard output.
+/// Writes text or an object file; `-` is the standard output. A file appears
+/// when it is complete; a device stays one.
 static LogicalResult write(llvm::function_ref<void(llvm::raw_ostream &)> print,
                            StringRef path) {
-  return reportIfError(llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
+  namespace fs = llvm::sys::fs;
+  if (path != "-" && (!fs::exists(path) || fs::is_regular_file(path)))
+    return reportIfError(llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
+      print(os);
+      return llvm::Error::success();
+    }));
+  std::error_code error;
+  llvm::raw_fd_ostream os(path, error);
+  if (!error) {
     print(os);
-    return llvm::Error::success();
-  }));
+    os.flush();
+    error = os.error();
+    os.clear_error();
+  }
+  return error ? reportIfError(llvm::createFileError(path, error)) : success();
 }
 
 /// Brings a module from the graph form to the target form.
@@ -108,10 +139,18 @@ static LogicalResult runPipeline(ModuleOp module) {
   std::string text = pipelineOptions;
   if (!levels.empty())
     text += " isa=" + levels;
+  if (!format.empty())
+    text += " format=" + format;
+  if (!compute.empty())
+    text += " compute=" + compute;
   auto options = CompileOptions::createFromString(text);
   if (!options)
     return fail("expected options of the pipeline moe-compile-cpu, got '" +
                 text + "'");
+  if (!options->fuse && !options->format.empty())
+    return fail("expected no format with fuse=false, which packs no weights, "
+                "got '" +
+                options->format + "'");
   PassManager passes(module.getContext());
   buildCompilePipeline(passes, *options);
   return passes.run(module);
@@ -169,7 +208,8 @@ static LogicalResult compile(MLIRContext &context, llvm::SourceMgr &sourceMgr,
   if (emit != Emit::Package)
     return emitCode(*module);
   return writePackage(
-      *module, {output, shapesOnly ? std::string() : checkpoint, sources},
+      *module,
+      {output, shapesOnly ? std::string() : checkpoint, sources, copies},
       timing);
 }
 
@@ -195,6 +235,14 @@ int main(int argc, char **argv) {
   llvm::SourceMgr sourceMgr;
   sourceMgr.AddNewSourceBuffer(std::move(file), llvm::SMLoc());
   SourceMgrDiagnosticHandler diagnostics(sourceMgr, &context);
+  // What is no fault of the IR has no location.
+  ScopedDiagnosticHandler unlocated(&context, [](Diagnostic &diagnostic) {
+    if (!isa<UnknownLoc>(diagnostic.getLocation()) ||
+        diagnostic.getSeverity() != DiagnosticSeverity::Error)
+      return failure();
+    (void)fail(diagnostic.str());
+    return success();
+  });
 
   DefaultTimingManager manager;
   manager.setEnabled(timePhases);

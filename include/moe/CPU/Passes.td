@@ -32,7 +32,9 @@ def CpuPackWeightsPass : Pass<"moe-cpu-pack-weights", "::mlir::ModuleOp"> {
       %y = moe.grouped_matmul packed bf16 ins(%x, %w : tensor<?x160xf32>, tensor<2x5x2x16x16x2xbf16>)
              outs(%init : tensor<?x64xf32>) -> tensor<?x64xf32>
     ```
-    Gate and up of a `moe.expert_ffn` are interleaved in one parameter.
+    Gate and up of a `moe.expert_ffn` are interleaved in one parameter. With `format`, weights are packed in that format;
+    without, in the one of their own type, as are those whose product experts are chosen by: routers lose most by rounding
+    and have few weights.
 
     Precondition: form *fused*. Postcondition: each unpacked product that remains carries a remark with the reason.
     Sources stay, because they are the recipe of the packed parameter; one packed parameter serves all its readers.
@@ -40,9 +42,13 @@ def CpuPackWeightsPass : Pass<"moe-cpu-pack-weights", "::mlir::ModuleOp"> {
     Declines weights that are no `moe.load_parameter`, and gate and up that are loaded at different indices or from
     parameters of different types.
 
-    Contract class B: packing moves elements and pads with zeros, which no product reads into an output.
+    Contract class B without `format`: packing moves elements and pads with zeros, which no product reads into an output.
+    Contract class E with `format`: a remark on each packed parameter that is not exact gives the bound.
   }];
   let dependentDialects = ["::mlir::moe::MoEDialect"];
+  let options = [
+    Option<"format", "format", "std::string", /*default=*/"",
+           "format of packed weights: f32, bf16, f16, int8, q8_0, q4_0 or mxfp4; without, that of their own type">];
   let statistics = [
     Statistic<"numPacked", "num-packed", "products that read packed weights now">,
     Statistic<"numDeclined", "num-declined", "products left alone">];
@@ -204,16 +210,16 @@ def CpuLowerRoutePass : CpuLoweringPass<"moe-cpu-lower-route"> {
 //===----------------------------------------------------------------------===//
 
 def CpuExpandMathPass : Pass<"moe-cpu-expand-math"> {
-  let summary = "compute math.exp and math.tanh of f32 with fused multiply-adds instead of calls";
+  let summary = "compute math.exp, math.erf and math.tanh of f32 with fused multiply-adds instead of calls";
   let description = [{
-    LLVM calls `expf` or `tanhf` once per element of a vector. Here `math.exp` of an f32 or a vector of f32 becomes 20
-    vector operations: reduction by multiples of ln 2, a polynomial of degree 6, and two factors that scale it.
-    `math.tanh` becomes MLIR's approximation by a quotient of polynomials.
+    LLVM calls `expf`, `erff` or `tanhf` once per element of a vector. Here `math.exp` of an f32 or a vector of f32
+    becomes 20 vector operations: reduction by multiples of ln 2, a polynomial of degree 6, and two factors that scale it.
+    `math.erf` and `math.tanh` become MLIR's approximations by quotients of polynomials.
 
-    Postcondition: no `math.exp` and no `math.tanh` of f32.
+    Postcondition: no `math.exp`, `math.erf` and `math.tanh` of f32.
 
     Contract class E. `exp`: within 1 unit in the last place, denormal results too; 0 below them; infinity above the
-    largest number. `tanh`: within 5 units. NaN of NaN. The same bits for a scalar and for vectors of any width.
+    largest number. `erf`, `tanh`: within 5 units. NaN of NaN. The same bits for a scalar and for vectors of any width.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
                            "::mlir::vector::VectorDialect"];

@@ -19,6 +19,8 @@ struct PackageOptions {
   std::string checkpoint;
   /// Files whose hashes are recorded.
   std::vector<std::string> sources;
+  /// Files that are copied into the package.
+  std::vector<std::string> copies;
 };
 
 /// Makes a package from a module in the target form. The folder appears when it

@@ -10,7 +10,7 @@
 include "mlir/Pass/PassBase.td"
 
 def FuseExpertFfnPass : Pass<"moe-fuse-expert-ffn"> {
-  let summary = "make one moe.expert_ffn of assign, dispatch, three grouped matmuls, glu and combine";
+  let summary = "make one moe.expert_ffn of assign, dispatch, grouped matmuls, glu and combine";
   let description = [{
     ```mlir
     %row, %perm, %offsets = moe.assign %idx into 4 : tensor<?x2xi32>
@@ -27,10 +27,14 @@ def FuseExpertFfnPass : Pass<"moe-fuse-expert-ffn"> {
            weights(%gate, %up, %down : ...) outs(%empty : tensor<?x8xf32>) -> tensor<?x8xf32>
     ```
 
+    Clauses of the activation come along, and so do the `moe.group_add` of all products. An activation without a gate has
+    two products.
+
     Precondition: form *graph*. Postcondition: each `moe.combine` that remains carries a remark with the reason.
 
-    Declines when the three products do not share one assignment and one dispatch, when weights are packed or of
-    several element types, or when a product or the activation has another user, which would then be computed twice.
+    Declines when the products do not share one assignment and one dispatch, when weights are packed or of several
+    element types, when some products have a bias and some have none, or when a product or the activation has another
+    user, which would then be computed twice.
 
     Contract class B: `moe.expert_ffn` is defined as this composition.
   }];

@@ -32,11 +32,14 @@ namespace mlir::moe {
 struct GluClauses {
   GluKind kind;
   FloatAttr alpha, beta, offset, limit;
-  bool post;
-};
+  bool post = false;
 
-/// True if a product of its own, `up`, stands beside the gate.
-inline bool isGated(GluKind kind) { return kind <= GluKind::SiTU; }
+  /// True if a product of its own, `up`, stands beside the gate.
+  bool isGated() const { return kind <= GluKind::SiTU; }
+
+  /// Checks what the clauses say of each other.
+  LogicalResult verify(Operation *op) const;
+};
 
 } // namespace mlir::moe
 

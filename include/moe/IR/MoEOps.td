@@ -35,10 +35,11 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
     leading extents are the experts, if there are offsets. The weights of a format of bytes are what their elements and
     scales stand for.
 
-    With `compute bf16`, rows are rounded to bf16 first, to nearest even. With `compute int8`, they are quantised to
-    integers from -127 to 127 (`moe.parameter` says how, with `int8` and `q8_0`), a row at a time where the format is
-    `int8`, 32 elements of a row at a time where weights have scales for 32: sums of products of integers are then exact
-    within a row or within 32 elements, and scaled and added in f32.
+    With `compute bf16`, rows are rounded to bf16 first, to nearest even. With `compute int8`, they become integers with a
+    scale: one for a row where the format is `int8`, one for 32 elements where weights have scales for 32. With `a` the
+    largest magnitude, the scale is `a/127`, and the integer is the element times `127/a`, rounded to nearest even, or 0
+    where `a` is below `2^-120`. Sums of products of integers are exact, then scaled and added in f32. A row that is not
+    finite has results that are not.
 
     Canonicalisation: with one expert the offsets are dropped, since every row that is specified is that expert's.
 
@@ -124,45 +125,55 @@ def MoE_RouteOp : MoE_DestinationOp<"route"> {
   }];
 }
 
-def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn"> {
+def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn", [AttrSizedOperandSegments]> {
   let summary = "sends each token through its experts and adds the weighted results: assign to combine";
   let description = [{
-    The composition of `moe.assign`, `moe.dispatch`, two grouped matmuls (gate and up), `moe.glu`, a third (down) and
-    `moe.combine`: `y[t] = sum_j w[t,j] * down[e] (silu(gate[e] x[t]) * (up[e] x[t]))` with `e = idx[t,j]`, added in
-    slot order, skipping `-1`.
+    The composition of `moe.assign`, `moe.dispatch`, two grouped matmuls (gate and up), `moe.glu` with its clauses, a third
+    (down) and `moe.combine`: `y[t] = sum_j w[t,j] * down[e] glu(gate[e] x[t], up[e] x[t])` with `e = idx[t,j]`, added in
+    slot order, skipping `-1`. With an activation that has no gate, `down[e] glu(up[e] x[t])`. `biases` of experts are
+    added to each product, as `moe.group_add` does.
 
-    Weights are gate `[E,I,H]`, up `[E,I,H]` and down `[E,H,I]`; with `packed`, gate and up are one operand,
-    interleaved, both are laid out as `moe.parameter ... pack` makes them in this format, and `inner` is `I`. `compute`
-    is that of the products, as in `moe.grouped_matmul`, so that the rows between them are rounded, too.
+    Weights are gate `[E,I,H]`, up `[E,I,H]` and down `[E,H,I]`, biases `[E,I]`, `[E,I]` and `[E,H]`; without a gate, all
+    but the first. With `packed`, gate and up are one operand, interleaved, weights are laid out as
+    `moe.parameter ... pack` makes them in this format, and `inner` is `I`. `compute` is that of the products, as in
+    `moe.grouped_matmul`, so that the rows between them are rounded, too.
 
-    - `expert_ffn_c1`: three weights, or two with `packed`, static.
+    - `expert_ffn_c1`: three weights, or two with `packed` or without a gate, static.
     - `expert_ffn_c2`: extents of the weights agree with one another and with the rows; packed weights have the types of
       the packed layout, others are floats.
     - `expert_ffn_c3`: rows, indices, weights of slots and `outs` have the same number of tokens; indices and weights
       the same shape.
     - `expert_ffn_c4`: `inner` is given with `packed` only, and is at least 1.
     - `expert_ffn_c5`: `compute` and `packed` go together as in `moe.grouped_matmul`.
+    - `expert_ffn_c6`: the activation is as `glu_c1` to `glu_c3` say.
+    - `expert_ffn_c7`: no biases, or one for each product, static.
 
     Lifespan: created by `--moe-fuse-expert-ffn`; lowered in the form *buffers*.
 
     ```mlir
-    %y = moe.expert_ffn swiglu ins(%x, %idx, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>)
+    %y = moe.expert_ffn swiglu alpha 1.702 offset 1.0 limit 7.0
+           ins(%x, %idx, %w : tensor<?x160xf32>, tensor<?x4xi32>, tensor<?x4xf32>)
            weights(%gate, %up, %down : tensor<16x96x160xf32>, tensor<16x96x160xf32>, tensor<16x160x96xf32>)
+           biases(%b, %c, %d : tensor<16x96xf32>, tensor<16x96xf32>, tensor<16x160xf32>)
            outs(%init : tensor<?x160xf32>) -> tensor<?x160xf32>
     ```
   }];
-  let arguments = (ins MoE_GluKind:$kind, MoE_ShapedOf<[F32], [2]>:$x,
+  let arguments = (ins MoE_GluKind:$kind, OptionalAttr<F32Attr>:$alpha, OptionalAttr<F32Attr>:$beta,
+                   OptionalAttr<F32Attr>:$offset, OptionalAttr<F32Attr>:$limit, UnitAttr:$post,
+                   MoE_ShapedOf<[F32], [2]>:$x,
                    MoE_ShapedOf<[I32], [2]>:$idx,
                    MoE_ShapedOf<[F32], [2]>:$slotWeights,
                    Variadic<MoE_ShapedOf<[F32, BF16, F16, I8], [3, 4, 7]>>:$weights,
+                   Variadic<MoE_ShapedOf<[F32, BF16], [2]>>:$biases,
                    MoE_ShapedOf<[F32], [2]>:$init,
                    OptionalAttr<MoE_PackFormat>:$packed, OptionalAttr<I64Attr>:$inner,
                    DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute);
   let results = (outs Optional<MoE_Rows2>:$result);
   let assemblyFormat = [{
-    $kind (`packed` $packed^ `inner` $inner)? (`compute` $compute^)?
+    $kind (`alpha` $alpha^)? (`beta` $beta^)? (`offset` $offset^)? (`limit` $limit^)? (`post` $post^)?
+    (`packed` $packed^ `inner` $inner)? (`compute` $compute^)?
     `ins` `(` $x `,` $idx `,` $slotWeights `:` type($x) `,` type($idx) `,` type($slotWeights) `)`
-    `weights` `(` $weights `:` type($weights) `)`
+    `weights` `(` $weights `:` type($weights) `)` (`biases` `(` $biases^ `:` type($biases) `)`)?
     `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
   }];
   let hasVerifier = 1;
@@ -170,6 +181,9 @@ def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn"> {
     MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
     /// The number of experts, E.
     int64_t getNumExperts();
+    GluClauses getClauses() {
+      return {getKind(), getAlphaAttr(), getBetaAttr(), getOffsetAttr(), getLimitAttr(), getPost()};
+    }
   }];
 }
 
@@ -284,7 +298,7 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
   let summary = "multiplies packed rows by one panel of a packed weight";
   let description = [{
     `sums[s + 32i + c] = sum_k row[i,k] * w[k,c]` for `count` rows, `k` from 0 to `depth`, and the 32 columns `c` of the
-    panel that begins at element `at` of the weights. Rows are packed for this kernel, from element `first` on, in tiles
+    panel that begins at element `at` of the weights. Rows are packed for this kernel, from byte `first` on, in tiles
     (lib/CPU/RowLayout.h), and rounded as `compute` says. The weights are packed as `format` says.
 
     Each sum has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending; with
@@ -301,12 +315,12 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     `--moe-cpu-lower-panels`.
 
     ```mlir
-    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xf32>) depth 160 panel(%w[%at] : memref<?xbf16>)
+    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
       into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
     ```
   }];
   let arguments = (ins MoE_PackFormat:$format, DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute,
-                   Arg<MemRefRankOf<[F32, BF16, I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
+                   Arg<MemRefRankOf<[I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
                    I64Attr:$depth, Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
                    Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin, Index:$from, Index:$burst);
   let assemblyFormat = [{

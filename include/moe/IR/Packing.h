@@ -31,6 +31,10 @@ struct PanelGeometry {
   int64_t scaleBytes;
   /// Bytes behind the last step: the scales of whole columns.
   int64_t tailBytes;
+  /// Elements of a column that are next to one another, in bytes, and how many
+  /// columns follow one another before the next elements of the first.
+  int64_t unitBytes;
+  int64_t unitColumns;
 
   static PanelGeometry get(PackFormat format);
 
@@ -50,6 +54,12 @@ bool isByteFormat(PackFormat format);
 
 /// The format that keeps elements of this type, f32, bf16 or f16, as they are.
 PackFormat getOwnFormat(Type element);
+
+/// How far an element may be from what it was, relative to the largest
+/// magnitude that shares its scale, or to its own where there are no scales;
+/// below the least magnitude whose scale, or which itself, is a normal number,
+/// relative to that one.
+double getErrorBound(PackFormat format);
 
 /// Whether rows can be rounded to `compute` for weights of this format; weights
 /// that are not packed have none.

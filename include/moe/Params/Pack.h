@@ -10,10 +10,10 @@
 #ifndef MOE_PARAMS_PACK_H
 #define MOE_PARAMS_PACK_H
 
-#include "mlir/Support/LLVM.h"
+#include "moe/Params/Quantize.h"
+
 #include "llvm/ADT/STLFunctionalExtras.h"
 
-#include <cstdint>
 #include <string>
 
 namespace mlir::moe {
@@ -24,17 +24,30 @@ struct PackSources {
   int64_t number;
   int64_t out;
   int64_t in;
+  /// The format that keeps their elements as they are.
+  PackFormat own;
   /// The elements of a row of matrix number `source`, until the next call. They
   /// need no alignment.
   llvm::function_ref<const char *(int64_t source, int64_t row)> getRow;
 };
 
-/// The bytes of panel number `panel` of f32 matrices: `[in][32]`.
-std::string packPanelF32(const PackSources &sources, int64_t panel);
+/// An element that a format cannot hold.
+struct UnfitElement {
+  int64_t source, row, column;
+  float value;
+};
 
-/// The bytes of panel number `panel` of bf16 matrices:
-/// `[ceil(in/32)][2][16][16][2]`.
-std::string packPanelBF16(const PackSources &sources, int64_t panel);
+struct PackedPanel {
+  std::string bytes;
+  Deviation deviation;
+  /// The first one, if any; the bytes are then incomplete.
+  std::optional<UnfitElement> unfit;
+};
+
+/// Makes panel number `panel`. Elements in the format's own type are copied,
+/// whatever they are.
+PackedPanel packPanel(PackFormat format, const PackSources &sources,
+                      int64_t panel);
 
 } // namespace mlir::moe
 

@@ -27,6 +27,9 @@ public:
   /// called from several threads.
   void read(int64_t begin, int64_t count, char *out) const;
 
+  /// The name of the tensor that has element number `element`.
+  llvm::StringRef getTensorName(int64_t element) const;
+
 private:
   /// How the tensors hold elements.
   enum class Encoding { Plain, F16, Mxfp4 };
@@ -35,7 +38,7 @@ private:
   using Stack = SmallVector<llvm::StringRef>;
 
   ParameterArray(RankedTensorType type, Encoding encoding, Stack tensors,
-                 Stack scales = {});
+                 std::vector<std::string> names, Stack scales = {});
 
   static FailureOr<ParameterArray> findStack(ParameterOp parameter,
                                              Checkpoint &checkpoint);
@@ -48,7 +51,8 @@ private:
   RankedTensorType type;
   Encoding encoding;
   Stack tensors;
-  Stack scales; ///< of Mxfp4
+  std::vector<std::string> names; ///< of the tensors
+  Stack scales;                   ///< of Mxfp4
   int64_t elementsPerTensor;
 
   /// The number of an element in the tensors, as a function of its index here.

@@ -12,7 +12,7 @@
 #ifndef MOE_PARAMS_PARAMETERPROGRAM_H
 #define MOE_PARAMS_PARAMETERPROGRAM_H
 
-#include "moe/IR/MoE.h"
+#include "moe/Params/Quantize.h"
 
 #include "mlir/IR/BuiltinOps.h"
 
@@ -27,12 +27,15 @@ struct WeightsFile {
   uint64_t bytes;
   /// The hash of what precedes the data.
   std::string headerHash;
+  /// Of each parameter in the table from what it was made from.
+  std::vector<Deviation> deviations;
 };
 
 /// Reads the checkpoint in a folder and writes the archive with the parameters
 /// of the table to `path`. A few panels are in memory at a time. Emits an error
-/// on the parameter that cannot be made; of a model that is marked `complete`,
-/// it is an error if the checkpoint has tensors that no parameter reads.
+/// on the parameter that cannot be made, and a remark with the error of one
+/// that is rounded; of a model that is marked `complete`, it is an error if the
+/// checkpoint has tensors that no parameter reads.
 FailureOr<WeightsFile> runParameterProgram(ModuleOp module,
                                            llvm::StringRef checkpoint,
                                            llvm::StringRef path);

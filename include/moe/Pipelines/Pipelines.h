@@ -29,8 +29,13 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
           clEnumValN(Compute::BF16, "bf16", "to nearest even"),
           clEnumValN(Compute::Int8, "int8", "to integers with scales"))};
   ListOption<std::string> isa{
-      *this, "isa", llvm::cl::list_init<std::string>({"v3", "v4"}),
-      llvm::cl::desc("ISA levels to compile for, ascending")};
+      *this, "isa",
+      llvm::cl::desc("ISA levels to compile for, ascending, of v3, v4, vnni "
+                     "and amx; without, v3 and what is best for `compute`")};
+  Option<std::string> format{
+      *this, "format",
+      llvm::cl::desc("format of packed weights, of f32, bf16, f16, int8, q8_0, "
+                     "q4_0 and mxfp4; without, that of their own type")};
   Option<bool> trace{
       *this, "trace", llvm::cl::init(false),
       llvm::cl::desc("let calls record their stages, for `moe-run --trace`")};

@@ -7,7 +7,7 @@ only. Nothing here imports the rest of moec.
 
 from moec.reference.attention import attention, cache_update
 from moec.reference.derivation import mxfp4, view
-from moec.reference.packing import pack
+from moec.reference.packing import pack, round_rows, unpack
 from moec.reference.routing import (
     assign,
     capacity_of,
@@ -49,11 +49,13 @@ __all__ = [
     "mxfp4",
     "pack",
     "philox",
+    "round_rows",
     "route",
     "score",
     "select",
     "soft_combine",
     "soft_dispatch",
+    "unpack",
     "view",
     "weigh",
 ]

@@ -70,27 +70,44 @@ class Router:
 
 @dataclass(frozen=True)
 class Network:
-    """Experts that are gated networks."""
+    """Experts that are networks.
+
+    Attributes
+    ----------
+    glu : dict
+        Clauses of `moec.ops.glu`.
+    gated, biased : bool
+        Whether there are two products before the activation, and a bias for each product.
+    """
 
     hidden: int
     intermediate: int
-    glu: str
     dtype: str
+    glu: dict[str, Any]
+    gated: bool = True
+    biased: bool = False
 
     def weights(self, experts: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(experts * self.hidden + self.intermediate)
         up, down = (self.intermediate, self.hidden), (self.hidden, self.intermediate)
-        shapes = {"gate": up, "up": up, "down": down}
-        return {role: rng.normal(0, shape[1] ** -0.5, (experts, *shape)) for role, shape in shapes.items()}
+        shapes = ({"gate": up} if self.gated else {}) | {"up": up, "down": down}
+        weights = {role: rng.normal(0, shape[1] ** -0.5, (experts, *shape)) for role, shape in shapes.items()}
+        if self.biased:
+            weights |= {f"{role}_bias": rng.normal(0, 0.5, (experts, shape[0])) for role, shape in shapes.items()}
+        return weights
 
     def compute(
         self, module: ModuleType, x: Any, indices: Any, slots: Any, weights: dict[str, Any], experts: int
     ) -> Any:
         row, perm, offsets = module.assign(indices, experts)
         rows = module.dispatch(x, perm, indices.shape[1])
-        gate, up = (module.grouped_matmul(rows, weights[role], offsets) for role in ("gate", "up"))
-        ys = module.grouped_matmul(module.glu(gate, up, self.glu), weights["down"], offsets)
-        return module.combine(ys, row, slots)
+
+        def product(rows, role):
+            y = module.grouped_matmul(rows, weights[role], offsets)
+            return module.group_add(y, weights[f"{role}_bias"], offsets) if self.biased else y
+
+        hidden = module.glu(*(product(rows, role) for role in ("gate", "up") if role in weights), **self.glu)
+        return module.combine(product(hidden, "down"), row, slots)
 
 
 @dataclass(frozen=True)
@@ -148,15 +165,17 @@ def random_cases() -> Iterator[Case]:
     rng = np.random.default_rng(1)
     for number in range(30):
         yield Case(f"router{number}", random_router(rng))
-    sizes = [
-        (1, 1, "swiglu", "f32"),
-        (3, 704, "geglu", "bf16"),
-        (232, 3, "swiglu", "bf16"),
-        (1856, 192, "reglu", "f32"),
-        (704, 232, "swiglu", "f32"),
+    networks = [
+        Network(1, 1, "f32", {}),
+        Network(3, 704, "bf16", {"kind": "geglu"}),
+        Network(232, 3, "bf16", {"alpha": 1.702, "offset": 1, "limit": 0.5}, biased=True),
+        Network(1856, 192, "f32", {"kind": "reglu"}),
+        Network(704, 232, "f32", {"kind": "situ", "alpha": 4, "beta": 25}, biased=True),
+        Network(40, 33, "bf16", {"kind": "relu2", "limit": 2, "post": True}, gated=False),
+        Network(72, 24, "f32", {"kind": "gelu"}, gated=False, biased=True),
     ]
-    for hidden, intermediate, glu, dtype in sizes:
-        yield Case(f"layer{hidden}", random_router(rng), Network(hidden, intermediate, glu, dtype))
+    for network in networks:
+        yield Case(f"layer{network.hidden}", random_router(rng), network)
 
 
 CASES = {case.name: case for case in random_cases()}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """What moe-compile refuses: it ends with 1, names what is wrong, and leaves nothing behind."""
 
+import os
 import subprocess
 
 import numpy as np
@@ -116,13 +117,50 @@ def test_no_checkpoint(tmp_path, output):
 @pytest.mark.parametrize(
     "option, message",
     [
-        ("--isa=v7", "expected an ISA level v3 or v4, got v7"),
+        ("--format=q5_k", "expected a format of weights, got 'q5_k'"),
+        ("--isa=v7", "expected an ISA level v3, v4, vnni or amx, got v7"),
         ("--pipeline-options=fuse=perhaps", "expected options of the pipeline moe-compile-cpu, got 'fuse=perhaps'"),
         ("--source=nowhere", "'nowhere': No such file or directory"),
     ],
 )
 def test_options(checkpoint, output, option, message):
     check_refusal(compile_program(PROGRAM, output, f"--checkpoint={checkpoint}", option), output, message)
+
+
+def test_format_without_packing(checkpoint, output):
+    options = (f"--checkpoint={checkpoint}", "--format=bf16", "--pipeline-options=fuse=false")
+    message = "expected no format with fuse=false, which packs no weights, got 'bf16'"
+    check_refusal(compile_program(PROGRAM, output, *options), output, message)
+
+
+def test_messages_without_place_in_the_program(tmp_path, output):
+    result = compile_program(PROGRAM, output, f"--checkpoint={tmp_path}/nowhere")
+    start = f"moe-compile: error: {tmp_path}/nowhere/model.safetensors: "
+    assert result.stderr == f"{start}No such file or directory\n"
+
+
+def test_files_of_other_kinds_stay(checkpoint, tmp_path):
+    """What is written to a pipe, or a device, does not take its place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with open(tmp_path / "copy", "w") as copy:
+        reader = subprocess.Popen(["cat", pipe], stdout=copy)
+    try:
+        result = compile_program(PROGRAM, pipe, f"--checkpoint={checkpoint}", "--emit=mlir")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert pipe.is_fifo()
+        assert reader.wait(timeout=10) == 0
+    finally:
+        reader.kill()
+        reader.wait()
+    assert (tmp_path / "copy").read_text().startswith("module")
+
+
+def test_full_standard_output(checkpoint):
+    command = [find_tool("moe-compile"), "-", "-o", "-", f"--checkpoint={checkpoint}", "--emit=mlir"]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command, input=PROGRAM, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (result.returncode, result.stderr) == (1, "moe-compile: error: '-': No space left on device\n")
 
 
 def test_output_that_cannot_be_written(tmp_path, output):

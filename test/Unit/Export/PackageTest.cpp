@@ -77,7 +77,8 @@ struct PackageTest : testing::Test {
     TimingScope noTiming;
     if (module &&
         succeeded(writePackage(
-            *module, {path, withWeights ? folder.path() : std::string(), {}},
+            *module,
+            {path, withWeights ? folder.path() : std::string(), {}, copies},
             noTiming)))
       return "";
     EXPECT_NE(message, "");
@@ -95,6 +96,7 @@ struct PackageTest : testing::Test {
   MLIRContext context;
   TemporaryFolder folder;
   std::string path = folder.path("package");
+  std::vector<std::string> copies;
 };
 } // namespace
 
@@ -127,6 +129,15 @@ TEST_F(PackageTest, HasNoWeightsWithoutCheckpoint) {
   EXPECT_FALSE(filesystem::exists(path + "/weights.safetensors"));
   EXPECT_NE(readFile(path + "/manifest.json").find("\"weights\": null"),
             std::string::npos);
+}
+
+TEST_F(PackageTest, HoldsCopies) {
+  copies = {folder.path("notes.txt")};
+  EXPECT_EQ(write(kAdd), "'" + copies[0] + "': No such file or directory");
+  EXPECT_FALSE(filesystem::exists(path));
+  writeFile(copies[0], "first");
+  ASSERT_EQ(write(kAdd), "");
+  EXPECT_EQ(readFile(path + "/notes.txt"), "first");
 }
 
 TEST_F(PackageTest, IsReproducible) {

@@ -32,16 +32,16 @@ static std::vector<T> getElements(const std::string &bytes) {
   return elements;
 }
 
-/// A panel of row-major matrices.
+/// A panel of row-major matrices in their own format.
 template <typename T>
 static std::vector<T> pack(llvm::ArrayRef<llvm::StringRef> matrices,
                            int64_t out, int64_t in, int64_t panel) {
   auto getRow = [&](int64_t source, int64_t row) {
     return matrices[source].data() + row * in * sizeof(T);
   };
-  PackSources sources = {int64_t(matrices.size()), out, in, getRow};
-  return getElements<T>(sizeof(T) == 4 ? packPanelF32(sources, panel)
-                                       : packPanelBF16(sources, panel));
+  PackFormat own = sizeof(T) == 4 ? PackFormat::F32 : PackFormat::BF16;
+  PackSources sources = {int64_t(matrices.size()), out, in, own, getRow};
+  return getElements<T>(packPanel(own, sources, panel).bytes);
 }
 
 TEST(Pack, F32PanelIsTransposed) {

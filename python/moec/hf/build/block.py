@@ -43,7 +43,9 @@ def block(spec: Spec, parameters: list[Parameter], name: str) -> str:
     body = Body([Argument("x", Shaped((None, spec.hidden)), dims)])
     x = body.arguments["x"]
     y = network(Scope(body, size(body, x, "n"), weights), x, layer.sparse, x, spec.norm)
-    return module_text(spec, list(weights.values()), [body.function("block", [(Argument("y", y.type, dims), y)])])
+    return module_text(
+        spec, list(weights.values()), [body.function("block", [(Argument("y", y.type, dims), y)])], is_part=True
+    )
 
 
 def _depth(spec: Spec, name: str) -> int:

@@ -14,9 +14,13 @@ AnySpec = Union[Spec, EncoderDecoder]
 """What a whole model computes."""
 
 
-def module_text(spec: AnySpec, parameters: list[Parameter], functions: list[str]) -> str:
-    """The whole text."""
-    head = f"module attributes {{moe.model = {{{', '.join(_model(spec))}}}}} {{"
+def module_text(spec: AnySpec, parameters: list[Parameter], functions: list[str], is_part: bool = False) -> str:
+    """The whole text.
+
+    A model that is no part of the checkpoint's is marked `complete`: its code reads every tensor of the checkpoint.
+    """
+    complete = [] if is_part or spec.unused else ["complete = true"]
+    head = f"module attributes {{moe.model = {{{', '.join(_model(spec) + complete)}}}}} {{"
     chains = {part.name: part for parameter in parameters for part in parameter.chain}
     lines = "\n".join(f"  {_declaration(parameter)}" for parameter in chains.values())
     return "\n".join([head, lines, "", "\n\n".join(functions), "}", ""])

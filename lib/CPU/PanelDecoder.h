@@ -1,0 +1,24 @@
+//===- PanelDecoder.h - Packed weights as f32 -------------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_LIB_CPU_PANELDECODER_H
+#define MOE_LIB_CPU_PANELDECODER_H
+
+#include "TileKernels.h"
+
+namespace mlir::moe {
+
+/// Whether tiles multiply f32 rows with panels of this format as they are.
+bool hasFmaTiles(PackFormat format);
+
+/// Writes what `count` k of a panel stand for to `to`, as `[k][32]` f32.
+/// `panel` points to the first of them, `scales` to those of the columns.
+void emitDecode(KernelBuilder &b, const Level &level, PackFormat format,
+                Value panel, Value scales, Value count, Value to);
+
+} // namespace mlir::moe
+
+#endif // MOE_LIB_CPU_PANELDECODER_H
