@@ -23,7 +23,10 @@ CHECKED = 32
 """Rows of a result that are compared: float64 takes long."""
 
 DISTURBED = 0.03
-"""Share of the CPUs that others may have; a cell in which they had more is measured again, once."""
+"""Share of the CPUs that others may have; a cell in which they had more is measured again."""
+
+TRIES = 3
+"""Measurements of a cell at most."""
 
 
 @dataclass
@@ -91,7 +94,8 @@ class Cell:
             turns = [one for one in turns if one]
             units = {one.variant: rooflines.unit(self._kind.compute, one.variant) for one in turns if one.ours}
             measured = sorted({machine.BANDWIDTH, *units.values()})
-            for _ in range(2):
+            for _ in range(TRIES):
+                machine.wait_for_quiet(cpus, DISTURBED)
                 bystanders = machine.Bystanders(cpus, processes)
                 rates = self._take_turns(turns, rooflines, measured, seconds)
                 disturbed = bystanders.share()
