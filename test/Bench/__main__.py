@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -156,7 +156,7 @@ class Run:
             cell = Cell({"model": name, "tokens": tokens}, kind, *work(config, tokens, bits))
             runs.append((cell, make_tokens(config, tokens)))
         size = sum(map(math.prod, tensors(config).values())) * bits / 8
-        peers = [PEERS["llama-cpp-python"]]
+        peers = [replace(PEERS["llama-cpp-python"], variants={name: ("GGUF",) for name in ("bf16", "q8_0", "q4_0")})]
         return self._groups("model", kind, peers, {"copies": 1, "weights": str(weights)}, size, runs, None)
 
     def _groups(self, what, kind, peers, job, size, runs, exact) -> list[dict]:
