@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from environments import Peer
 
-TURN = 0.03
+TURN = 0.1
 """Seconds of calls of a turn at least: the first call of a turn finds caches full of another's data."""
 
 

@@ -51,10 +51,11 @@ class Peer:
         folder = ROOT / "build/peers" / self.name
         wanted, installed = "\n".join(self.requirements + self.alone), folder / "installed.txt"
         if not installed.exists() or installed.read_text() != wanted:
+            print(f"download  {' '.join(self.requirements + self.alone)} and what they need", flush=True)
             folder.mkdir(parents=True, exist_ok=True)
             with open(folder.with_suffix(".log"), "w") as log:
                 for command in (
-                    [sys.executable, "-m", "venv", folder],
+                    [sys.executable, "-m", "venv", "--clear", folder],
                     [folder / "bin/python", "-m", "pip", "install", *self.requirements],
                     *([[folder / "bin/python", "-m", "pip", "install", "--no-deps", *self.alone]] * bool(self.alone)),
                 ):

@@ -93,6 +93,7 @@ def cell(tokens, times, ratios):
         "kind": "f32*f32",
         "routing": "balanced",
         "tokens": tokens,
+        "threads": 2,
         "disturbed": 0,
         "contenders": contenders | {"other": {"refused": "sizes"}},
     }
