@@ -50,7 +50,9 @@ static const Level *lookUp(StringRef isa) {
 const Level *mlir::moe::findLevel(StringRef isa, Operation *op) {
   const Level *level = lookUp(isa);
   if (!level)
-    op->emitError("expected an ISA level v3, v4, vnni or amx, got ") << isa;
+    op->emitError(
+        "expected an ISA level v3, v4, vnni, amx or amx_emulated, got ")
+        << isa;
   return level;
 }
 
