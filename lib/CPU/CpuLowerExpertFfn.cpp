@@ -266,20 +266,23 @@ static LogicalResult lower(ExpertFfnOp op) {
 
   Value sorted = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), numSlots);
   Value offsets = sortSlots(b, idx, experts, sorted);
-  RowChunks chunks = RowChunks::grouped(b, offsets, experts, numSlots);
+  PackFormat format = *op.getPacked();
+  Compute compute = op.getCompute();
+  int64_t columns = cast<MemRefType>(out.getType()).getDimSize(1);
+  int64_t longest = std::max<int64_t>(columns, *op.getInner());
+  RowChunks chunks =
+      RowChunks::grouped(b, offsets, experts, numSlots,
+                         getChunkRows(*level, format, compute, longest));
   FfnEmitter emitter(op, *level);
   auto slotOf = [&](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
     return toIndex(b, load(b, sorted, add(b, chunk.first, i)));
   };
-  PackFormat format = *op.getPacked();
-  Compute compute = op.getCompute();
   auto tokenOf = [&](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
     return div(b, slotOf(b, chunk, i), topK);
   };
   Product upward = {op.getX(), up, format, compute, tokenOf};
-  Value rows = alloc(
-      b, {ShapedType::kDynamic, cast<MemRefType>(out.getType()).getDimSize(1)},
-      b.getF32Type(), numSlots);
+  Value rows =
+      alloc(b, {ShapedType::kDynamic, columns}, b.getF32Type(), numSlots);
 
   // Hidden rows of all chunks, or of a chunk for each thread.
   Value maxRows = chunks.getMaxRows(b);

@@ -30,11 +30,15 @@ static LogicalResult lower(GroupedMatmulOp op) {
   Value rows = op.getRows(), out = op.getInit();
   Value numRows = dim(b, rows, 0);
   Value offsets = op.getOffsets(), weights = op.getWeights();
+  int64_t chunkRows =
+      getChunkRows(*level, *op.getPacked(), op.getCompute(),
+                   cast<MemRefType>(rows.getType()).getDimSize(1));
   RowChunks chunks =
-      offsets ? RowChunks::grouped(
-                    b, offsets,
-                    cast<MemRefType>(weights.getType()).getDimSize(0), numRows)
-              : RowChunks::dense(b, numRows);
+      offsets
+          ? RowChunks::grouped(
+                b, offsets, cast<MemRefType>(weights.getType()).getDimSize(0),
+                numRows, chunkRows)
+          : RowChunks::dense(b, numRows, chunkRows);
   auto rowOf = [](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
     return add(b, chunk.first, i);
   };

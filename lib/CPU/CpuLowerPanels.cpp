@@ -17,6 +17,7 @@
 #include "DotTiles.h"
 #include "PanelDecoder.h"
 #include "RowLayout.h"
+#include "TargetModel.h"
 
 #include "moe/CPU/Passes.h"
 
@@ -32,13 +33,6 @@ namespace mlir::moe {
 
 using namespace mlir;
 using namespace mlir::moe;
-
-/// k of a block: its part of a panel and of a tile's rows fit into L2 and L1.
-static constexpr int64_t kBlockK = 512;
-
-/// k that are decoded at a time: as f32, they fit into L1 with rows beside
-/// them.
-static constexpr int64_t kDecodedK = 128;
 
 namespace {
 
@@ -162,12 +156,14 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
                    !hasFmaTiles(layout.getFormat());
   Value blockK, decoded;
   if (isDecoded) {
-    blockK = b.constant(kDecodedK);
-    decoded = LLVM::AllocaOp::create(b, b.pointerType(), b.getI8Type(),
-                                     b.constant(kDecodedK * kPanelColumns * 4),
-                                     /*alignment=*/64);
+    blockK = b.constant(getDecodedK());
+    decoded =
+        LLVM::AllocaOp::create(b, b.pointerType(), b.getI8Type(),
+                               b.constant(getDecodedK() * kPanelColumns * 4),
+                               /*alignment=*/64);
   } else {
-    blockK = b.select(b.less(one, tiles.count), b.constant(kBlockK), k);
+    blockK =
+        b.select(b.less(one, tiles.count), b.constant(getBlockK(layout)), k);
   }
 
   b.loop(b.constant(0), k, blockK, [&](KernelBuilder &b, Value begin) {

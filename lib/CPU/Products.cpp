@@ -7,6 +7,7 @@
 #include "Products.h"
 
 #include "Loops.h"
+#include "TargetModel.h"
 #include "TileKernels.h"
 #include "WorkList.h"
 
@@ -14,9 +15,6 @@
 
 using namespace mlir;
 using namespace mlir::moe;
-
-/// Rows of a chunk: they stay in L2 while the panels pass.
-static constexpr int64_t kChunkRows = 256;
 
 /// The number of items of a thread to strive for, so that all end at about the
 /// same time, and the least number of panels of an item.
@@ -29,20 +27,22 @@ static constexpr int64_t kChunksPerThread = 12;
 // Chunks
 //===----------------------------------------------------------------------===//
 
-RowChunks RowChunks::dense(ImplicitLocOpBuilder &b, Value numRows) {
+RowChunks RowChunks::dense(ImplicitLocOpBuilder &b, Value numRows,
+                           int64_t chunkRows) {
   RowChunks chunks;
+  chunks.chunkRows = chunkRows;
   chunks.numRows = numRows;
-  chunks.count = div(b, add(b, numRows, kChunkRows - 1), kChunkRows);
+  chunks.count = div(b, add(b, numRows, chunkRows - 1), chunkRows);
   return chunks;
 }
 
 RowChunks RowChunks::grouped(ImplicitLocOpBuilder &b, Value offsets,
-                             int64_t groups, Value maxRows) {
+                             int64_t groups, Value maxRows, int64_t chunkRows) {
   RowChunks chunks;
+  chunks.chunkRows = chunkRows;
   chunks.numRows = maxRows;
   // Every group that has rows may have one chunk that is not full.
-  Value maxChunks =
-      add(b, div(b, maxRows, kChunkRows), min(b, maxRows, groups));
+  Value maxChunks = add(b, div(b, maxRows, chunkRows), min(b, maxRows, groups));
   chunks.list = alloc(b, {ShapedType::kDynamic, 3}, b.getI32Type(), maxChunks);
 
   Value zero = constantIndex(b, 0);
@@ -53,11 +53,15 @@ RowChunks RowChunks::grouped(ImplicitLocOpBuilder &b, Value offsets,
                 Value first = toIndex(b, load(b, offsets, group));
                 Value end = toIndex(b, load(b, offsets, add(b, group, 1)));
                 Value rows = sub(b, end, first);
-                Value more = div(b, add(b, rows, kChunkRows - 1), kChunkRows);
+                // Equal chunks, but for what tiles of AMX round up to.
+                Value parts =
+                    max(b, div(b, add(b, rows, chunkRows - 1), chunkRows), 1);
+                Value size = max(b, roundUp(b, divUp(b, rows, parts), 32), 32);
+                Value more = divUp(b, rows, size);
                 forEach(b, more, [&](ImplicitLocOpBuilder &b, Value i) {
-                  Value begin = mul(b, i, kChunkRows);
+                  Value begin = mul(b, i, size);
                   Value members[] = {group, add(b, first, begin),
-                                     min(b, sub(b, rows, begin), kChunkRows)};
+                                     min(b, sub(b, rows, begin), size)};
                   for (auto [column, member] : llvm::enumerate(members))
                     store(b, toI32(b, member), chunks.list,
                           {add(b, done[0], i), constantIndex(b, column)});
@@ -70,8 +74,8 @@ RowChunks RowChunks::grouped(ImplicitLocOpBuilder &b, Value offsets,
 
 RowChunk RowChunks::at(ImplicitLocOpBuilder &b, Value i, Value thread) const {
   if (isDense()) {
-    Value first = mul(b, i, kChunkRows);
-    return {Value(), first, min(b, sub(b, numRows, first), kChunkRows), thread};
+    Value first = mul(b, i, chunkRows);
+    return {Value(), first, min(b, sub(b, numRows, first), chunkRows), thread};
   }
   auto member = [&](int64_t column) {
     return toIndex(b, load(b, list, {i, constantIndex(b, column)}));
@@ -80,7 +84,7 @@ RowChunk RowChunks::at(ImplicitLocOpBuilder &b, Value i, Value thread) const {
 }
 
 Value RowChunks::getMaxRows(ImplicitLocOpBuilder &b) const {
-  return min(b, numRows, kChunkRows);
+  return min(b, numRows, chunkRows);
 }
 
 //===----------------------------------------------------------------------===//
@@ -263,6 +267,11 @@ void mlir::moe::multiply(
                       work.getStream(b, nextChunk.group, firstPanel(next)),
                       consume);
       });
+}
+
+int64_t mlir::moe::getChunkRows(const Level &level, PackFormat format,
+                                Compute compute, int64_t k) {
+  return getChunkRows(RowLayout(level, format, compute).getRowBytes(k));
 }
 
 Value mlir::moe::hasManyChunks(ImplicitLocOpBuilder &b,

@@ -29,12 +29,13 @@ struct RowChunk {
 class RowChunks {
 public:
   /// One group of `numRows` rows.
-  static RowChunks dense(ImplicitLocOpBuilder &b, Value numRows);
+  static RowChunks dense(ImplicitLocOpBuilder &b, Value numRows,
+                         int64_t chunkRows);
 
   /// `groups` groups, rows `offsets[g]..offsets[g+1]` each, at most `maxRows`
   /// together.
   static RowChunks grouped(ImplicitLocOpBuilder &b, Value offsets,
-                           int64_t groups, Value maxRows);
+                           int64_t groups, Value maxRows, int64_t chunkRows);
 
   /// Chunk `i`, as work of `thread`.
   RowChunk at(ImplicitLocOpBuilder &b, Value i, Value thread) const;
@@ -48,6 +49,8 @@ public:
 private:
   /// The number of chunks, and a bound on all rows.
   Value count, numRows;
+  /// Rows of a chunk, at most.
+  int64_t chunkRows;
   /// Of a grouped product: group, first and count of each chunk.
   Value list;
 };
@@ -79,6 +82,10 @@ void multiply(
     ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
     const Product &product,
     function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)> consume);
+
+/// Rows of a chunk of rows of `k` elements, at most.
+int64_t getChunkRows(const Level &level, PackFormat format, Compute compute,
+                     int64_t k);
 
 /// Whether there are so many chunks that threads can take whole ones.
 Value hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks);

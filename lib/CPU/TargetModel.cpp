@@ -9,6 +9,28 @@
 using namespace mlir;
 using namespace mlir::moe;
 
+/// Bytes of the caches of a core.
+static constexpr int64_t kL1 = 48 << 10, kL2 = 2 << 20;
+
+/// Rows that are multiplied in the time in which a panel is read from memory.
+static constexpr int64_t kRidgeRows = 256;
+
+int64_t mlir::moe::getBlockK(const RowLayout &layout) {
+  double panelBytes = layout.getPanelBytesPer64() / 64.0;
+  double rowBytes = layout.getRowBytes(64) / 64.0;
+  double k = layout.isAmx()
+                 ? kL1 * 2 / 3 / panelBytes
+                 : std::min(kL1 / 2 / (layout.getTileRows() * rowBytes),
+                            kL2 / 16 / panelBytes);
+  return static_cast<int64_t>(k) / 64 * 64;
+}
+
+int64_t mlir::moe::getDecodedK() { return kL1 / 3 / (4 * kPanelColumns); }
+
+int64_t mlir::moe::getChunkRows(int64_t rowBytes) {
+  return std::max<int64_t>(kL2 * 3 / 4 / rowBytes / 32 * 32, kRidgeRows);
+}
+
 /// Cycles a second with all cores busy.
 static constexpr double kClock = 3.3e9;
 

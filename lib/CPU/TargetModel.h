@@ -17,6 +17,17 @@
 
 namespace mlir::moe {
 
+/// k of a block: what tiles read again and again stays in L1, which is the
+/// block of a panel with AMX and otherwise the rows of a tile.
+int64_t getBlockK(const RowLayout &layout);
+
+/// k that are decoded at a time: as f32, they take a third of L1.
+int64_t getDecodedK();
+
+/// Rows of a chunk of packed rows of this many bytes: they stay in L2 while
+/// panels pass, or are at least so many that the panels are worth reading.
+int64_t getChunkRows(int64_t rowBytes);
+
 /// Work: f32 or integer operations, and bytes between memory and core.
 struct Cost {
   double operations = 0, bytes = 0;
