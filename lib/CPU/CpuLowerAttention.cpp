@@ -10,6 +10,7 @@
 #include "AttentionItem.h"
 #include "Loops.h"
 #include "Vectors.h"
+#include "WorkList.h"
 
 #include "moe/CPU/Passes.h"
 
@@ -23,9 +24,32 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
-/// Keys that an item is taken to see, when it is decided whether items are
-/// worth a thread.
-static constexpr int64_t kAssumedKeys = 256;
+/// The keys that a row sees, at most.
+static Value maxKeys(ImplicitLocOpBuilder &b, AttentionOp op) {
+  Value zero = constantIndex(b, 0);
+  auto at = [&](ImplicitLocOpBuilder &b, Value i32s, Value i) {
+    return toIndex(b, load(b, i32s, i));
+  };
+  Value keys = forLoop(b, zero, dim(b, op.getPast(), 0), zero,
+                       [&](ImplicitLocOpBuilder &b, Value sequence,
+                           ValueRange most) -> SmallVector<Value> {
+                         Value own;
+                         if (Value lengths = op.getLengths()) {
+                           own = at(b, lengths, sequence);
+                         } else {
+                           Value rows =
+                               sub(b, at(b, op.getCu(), add(b, sequence, 1)),
+                                   at(b, op.getCu(), sequence));
+                           own = add(b, at(b, op.getPast(), sequence), rows);
+                         }
+                         return {max(b, most[0], own)};
+                       })
+                   .getResult(0);
+  for (std::optional<uint64_t> bound : {op.getWindow(), op.getChunk()})
+    if (bound)
+      keys = min(b, keys, *bound);
+  return keys;
+}
 
 /// Checks that vectors can be loaded from `buffer`.
 static LogicalResult expectRows(Operation *op, Value buffer) {
@@ -49,17 +73,25 @@ static LogicalResult lower(AttentionOp op) {
   RowRuns runs(op, AttentionItem::maxRows(op));
   Value count = runs.count(b);
   int64_t size = op.getKCache().getType().getDimSize(4);
-  forEachInParallel(
-      b, mul(b, count, AttentionItem::itemsPerRun(op)), kAssumedKeys * size,
-      [&](ImplicitLocOpBuilder &b, Value i) {
-        // Late rows see more: from both ends in turn, so that chunks of items
-        // take equally long.
-        Value number = rem(b, i, count), half = div(b, number, 2);
-        Value fromEnd = sub(b, sub(b, count, constantIndex(b, 1)), half);
-        Value even = lessEqual(b, rem(b, number, 2), 0);
-        Value chosen = arith::SelectOp::create(b, even, half, fromEnd);
-        AttentionItem(op, *level).emit(b, runs.at(b, chosen), div(b, i, count));
-      });
+  forEachItem(b, mul(b, count, AttentionItem::itemsPerRun(op)),
+              mul(b, maxKeys(b, op), size),
+              [&](ImplicitLocOpBuilder &b, const WorkItem &item) {
+                // Late rows see more: from both ends in turn, so that threads
+                // end at about the same time.
+                Value number = rem(b, item.number, count),
+                      half = div(b, number, 2);
+                Value fromEnd =
+                    sub(b, sub(b, count, constantIndex(b, 1)), half);
+                Value even = lessEqual(b, rem(b, number, 2), 0);
+                Value chosen = arith::SelectOp::create(b, even, half, fromEnd);
+                // Its stack buffers are for one item.
+                auto scope = memref::AllocaScopeOp::create(b, TypeRange());
+                OpBuilder::InsertionGuard guard(b);
+                b.createBlock(&scope.getBodyRegion());
+                AttentionItem(op, *level)
+                    .emit(b, runs.at(b, chosen), div(b, item.number, count));
+                memref::AllocaScopeReturnOp::create(b, ValueRange());
+              });
   op.erase();
   return success();
 }

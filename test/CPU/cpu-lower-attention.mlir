@@ -45,10 +45,17 @@ func.func @narrow(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %
   return
 }
 
-// 128 query heads of one key head are eight items, so that scratch stays small.
+// 128 query heads of one key head are eight items, so that scratch stays small. Threads take items if the longest
+// sequence is worth it.
 // CHECK-LABEL: func @many_heads
 // CHECK: %[[ITEMS:.*]] = arith.muli %{{.*}}, %c8
-// CHECK: scf.parallel {{.*}} to (%[[ITEMS]])
+// CHECK: %[[KEYS:.*]] = scf.for
+// CHECK:   arith.maxui
+// CHECK: %[[WORK:.*]] = arith.muli %[[KEYS]], %c576
+// CHECK: %[[ALL:.*]] = arith.muli %[[ITEMS]], %[[WORK]]
+// CHECK: %[[WORTH:.*]] = arith.cmpi uge, %[[ALL]], %{{.*}}
+// CHECK: %[[THREADS:.*]] = arith.select %[[WORTH]], %{{.*}}, %c1
+// CHECK: scf.parallel {{.*}} to (%[[THREADS]])
 // CHECK-COUNT-2: memref.alloca() {alignment = 64 : i64} : memref<16x576xf32>
 func.func @many_heads(%q: memref<?x128x576xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k: memref<2x?x?x1x576xf32>,
                       %l: index, %o: memref<?x128x576xf32>) attributes {moe.isa = "v4"} {
@@ -92,6 +99,7 @@ func.func @sinks(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k
 // Biases are gathered by distance; all rows see the positions below the length of their sequence.
 // CHECK-LABEL: func @bias_and_lengths
 // CHECK-SAME: %[[LENGTHS:[^:]*]]: memref<?xi32>, %[[BIAS:[^:]*]]: memref<6x9xf32>
+// CHECK: scf.parallel
 // CHECK: %[[LENGTH:.*]] = memref.load %[[LENGTHS]]
 // CHECK: %[[END:.*]] = arith.index_cast %[[LENGTH]]
 // CHECK: scf.for %{{.*}} = %c0 to %[[END]] step %c32

@@ -140,9 +140,10 @@ class CpuLoweringPass<string name> : Pass<name> {
 def CpuLowerAttentionPass : CpuLoweringPass<"moe-cpu-lower-attention"> {
   let summary = "make parallel loops over vectors of moe.attention and moe.cache_update";
   let description = [{
-    Attention is one `scf.parallel` over key/value heads and runs of rows. An item walks blocks of 32 keys at absolute
-    positions, ascending, with a running softmax for each of its queries; the query heads of a key/value head share
-    what is loaded of the caches, up to 16 of them. `moe.cache_update` copies rows, in parallel if there are many.
+    In one `scf.parallel`, threads take items of attention, a key/value head and a run of rows each, if what they see is
+    worth it. An item walks blocks of 32 keys at absolute positions, ascending, with a running softmax for each of its
+    queries; the query heads of a key/value head share what is loaded of the caches, up to 16 of them.
+    `moe.cache_update` copies rows, in parallel if there are many.
 
     Precondition: form *buffers*, functions with `moe.isa`. Postcondition: neither op. Scratch is `memref.alloca` in the
     parallel loop, of a static size.
