@@ -125,6 +125,7 @@ class Run:
 
     def __init__(self, options: argparse.Namespace, rooflines: machine.Rooflines):
         self._options, self._rooflines = options, rooflines
+        self._exact = {}
 
     def layer(self, shape: Shape, kind: Kind) -> list[dict]:
         """All cells of a layer and a kind."""
@@ -143,7 +144,8 @@ class Run:
         copies = math.ceil(ROTATED / size)
         job = {"shape": asdict(shape), "copies": copies, "weights": str(weights)}
         peers = [PEERS[name] for name in options.peer]
-        return self._groups("layer", kind, peers, job, copies * size, runs, Exact(shape, Weights(weights / "bf16")))
+        exact = self._exact.setdefault(shape.name, Exact(shape, Weights(weights / "bf16")))
+        return self._groups("layer", kind, peers, job, copies * size, runs, exact)
 
     def model(self, name: str, kind: Kind) -> list[dict]:
         """All cells of a model and a kind."""

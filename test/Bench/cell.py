@@ -19,7 +19,7 @@ from shapes import ERROR, Kind
 PAIRS = 15
 """Turns of each contender at least."""
 
-CHECKED = 32
+CHECKED = 16
 """Rows of a result that are compared: float64 takes long."""
 
 DISTURBED = 0.03

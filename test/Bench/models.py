@@ -111,8 +111,8 @@ def inputs(config: dict, tokens: int) -> np.ndarray:
 def work(config: dict, tokens: int, bits: float) -> tuple[float, float]:
     """Operations of the products of a call, and bytes of the weights that they read.
 
-    Tokens choose their experts at random, so that an expert has none with a chance of (1 - k/E)^T. Attention is left
-    out: the caches are small. One row of logits is wanted.
+    The bytes are exact for one token. Of more, an expert has none with a chance of (1 - k/E)^T, if each chooses at
+    random. Attention is left out: the caches are small. One row of logits is wanted.
     """
     sizes = {name: int(np.prod(shape)) for name, shape in shapes(config).items()}
     head = sizes.pop("lm_head.weight")

@@ -39,10 +39,11 @@ class Layer:
             raise Refused("a shared expert that is no multiple of the others' size")
         w13, w2 = self._stack(job.tensors, shape)
         pack = {"amx": self._pack_vllm, "vec": self._pack_vllm, "sgl": self._pack_sgl}
-        self._copies = {
-            variant: [pack[variant](w13, w2, variant, job.format) for _ in range(job.copies)]
-            for variant in job.variants
-        }
+        self._copies = {}
+        for variant in job.variants:
+            packed = pack[variant](w13, w2, variant, job.format)
+            clones = [[part if part is None else part.clone() for part in packed] for _ in range(1, job.copies)]
+            self._copies[variant] = [packed, *clones]
 
     def _stack(self, tensors, shape):
         """Gate over up, and down, of all experts, with the parts of the shared one behind them."""
