@@ -47,12 +47,9 @@ struct CpuCloneLevelsPass final
     SmallVector<const Level *> chosen;
     SmallVector<Attribute> descriptions;
     for (StringRef isa : levels) {
-      const Level *level = findLevel(isa);
-      if (!level) {
-        module.emitError("expected an ISA level v3, v4, vnni or amx, got ")
-            << isa;
+      const Level *level = findLevel(isa, module);
+      if (!level)
         return signalPassFailure();
-      }
       chosen.push_back(level);
       descriptions.push_back(describe(*level, b));
     }

@@ -26,12 +26,13 @@ struct Level {
   int64_t registers;
   /// Whether it has dot products of bytes.
   bool hasDots;
-  /// Whether it has the tile registers of AMX.
-  bool hasTiles;
+  /// Whether products use the tiles of AMX, and whether vectors stand in for
+  /// its registers, so that the same schedule runs where there are none.
+  bool hasTiles, emulatesTiles;
 };
 
-/// The level called `isa`, or null.
-const Level *findLevel(StringRef isa);
+/// The level called `isa`; null with a diagnostic on `op` if there is none.
+const Level *findLevel(StringRef isa, Operation *op);
 
 /// Says, to LLVM too, that `function` is compiled for `level`.
 void setLevel(Operation *function, const Level &level);

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe/IR/MoE.h"
+#include "moe/IR/Describe.h"
 #include "moe/Lower/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -20,17 +20,6 @@ namespace mlir::moe {
 #include "moe/Lower/Passes.h.inc"
 } // namespace mlir::moe
 
-/// `layer0: expert_ffn @layer0.up @layer0.down`
-static std::string describe(Operation *op, StringRef function) {
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  os << function << ": " << op->getName().stripDialect();
-  for (Value operand : op->getOperands())
-    if (auto load = operand.getDefiningOp<LoadParameterOp>())
-      os << " " << load.getParameterAttr();
-  return text;
-}
-
 namespace {
 
 struct LowerNamesPass final : moe::impl::LowerNamesPassBase<LowerNamesPass> {
@@ -43,8 +32,8 @@ struct LowerNamesPass final : moe::impl::LowerNamesPassBase<LowerNamesPass> {
                       !op->hasTrait<OpTrait::IsTerminator>();
       if (!computes || op->getLoc()->findInstanceOf<NameLoc>())
         return;
-      auto name =
-          StringAttr::get(&getContext(), describe(op, function.getSymName()));
+      auto name = StringAttr::get(&getContext(),
+                                  function.getSymName() + ": " + describe(op));
       op->setLoc(NameLoc::get(name, op->getLoc()));
     });
   }

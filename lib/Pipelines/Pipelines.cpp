@@ -138,6 +138,17 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(verify(Form::Target));
 }
 
+void mlir::moe::buildExplainPipeline(OpPassManager &pm,
+                                     const CompileOptions &options,
+                                     int64_t threads) {
+  pm.addPass(verify(Form::Graph));
+  addFusion(pm, options);
+  CpuExplainPassOptions explain;
+  explain.levels.assign(options.isa.begin(), options.isa.end());
+  explain.threads = threads;
+  pm.addPass(createCpuExplainPass(explain));
+}
+
 void mlir::moe::registerPipelines() {
   PassPipelineRegistration<CompileOptions>("moe-compile-cpu",
                                            "Compiles a graph to LLVM for CPUs",

@@ -18,6 +18,7 @@
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/Threading.h"
 #include "llvm/Support/WithColor.h"
 
 using namespace mlir;
@@ -34,7 +35,7 @@ static cl::opt<std::string> input(cl::Positional, cl::Required,
                                   cl::desc("<input .mlir, or ->"),
                                   cl::cat(category));
 
-static cl::opt<std::string> output("o", cl::Required, cl::value_desc("path"),
+static cl::opt<std::string> output("o", cl::value_desc("path"),
                                    cl::desc("what to write"),
                                    cl::cat(category));
 
@@ -95,6 +96,12 @@ static cl::opt<std::string> format(
              "name"),
     cl::cat(category));
 
+static cl::opt<bool>
+    explain("explain",
+            cl::desc("compile nothing; print what each product and attention "
+                     "will cost on this machine's CPUs, with which kernel"),
+            cl::cat(category));
+
 static cl::opt<bool> timePhases("time-phases",
                                 cl::desc("print the time that each phase took"),
                                 cl::cat(category));
@@ -134,7 +141,7 @@ static LogicalResult write(llvm::function_ref<void(llvm::raw_ostream &)> print,
   return error ? reportIfError(llvm::createFileError(path, error)) : success();
 }
 
-/// Brings a module from the graph form to the target form.
+/// Brings a module from the graph form to the target form, or explains it.
 static LogicalResult runPipeline(ModuleOp module) {
   std::string text = pipelineOptions;
   if (!levels.empty())
@@ -153,7 +160,11 @@ static LogicalResult runPipeline(ModuleOp module) {
                 "packs no weights, got '" +
                 text + "'");
   PassManager passes(module.getContext());
-  buildCompilePipeline(passes, *options);
+  if (explain)
+    buildExplainPipeline(passes, *options,
+                         llvm::hardware_concurrency().compute_thread_count());
+  else
+    buildCompilePipeline(passes, *options);
   return passes.run(module);
 }
 
@@ -190,10 +201,14 @@ static LogicalResult emitCode(ModuleOp module) {
 /// there, as `--emit=mlir` prints it; then writes the output.
 static LogicalResult compile(MLIRContext &context, llvm::SourceMgr &sourceMgr,
                              TimingScope &timing) {
+  if (output.empty() && !explain)
+    return fail("expected -o and what to write, or --explain");
   TimingScope phase = timing.nest("parse");
   auto module = parseSourceFile<ModuleOp>(sourceMgr, &context);
   if (!module)
     return failure();
+  if (explain)
+    return runPipeline(*module);
   bool hasParameters = !module->getOps<ParameterOp>().empty();
   if (emit == Emit::Package && hasParameters && !shapesOnly &&
       checkpoint.empty())

@@ -13,6 +13,25 @@ include "mlir/Pass/PassBase.td"
 // On the fused form
 //===----------------------------------------------------------------------===//
 
+def CpuExplainPass : Pass<"moe-cpu-explain", "::mlir::ModuleOp"> {
+  let summary = "print what each product and attention costs, what bounds it, and its kernel";
+  let description = [{
+    For each level, each function with products or attentions, and each number of tokens, on the standard output: bytes
+    of memory, floating-point operations, whether memory or arithmetic bounds the time, the kernel, and the time that
+    the model of the target predicts (lib/CPU/TargetModel.h). `xN` behind a function's name: its parameters are stacks
+    of N layers.
+
+    Routing is counted as even and random, so that T tokens choose `E (1 - (1 - k/E)^T)` of E experts; attention as of
+    one sequence with 512 positions in the cache before.
+
+    Precondition: form *fused*. Postcondition: nothing changes. Contract: B.
+  }];
+  let options = [
+    ListOption<"levels", "levels", "std::string", "ISA levels">,
+    ListOption<"tokens", "tokens", "int64_t", "numbers of tokens of a call; none means 1, 16, 256 and 1024">,
+    Option<"threads", "threads", "int64_t", "1", "number of threads that share the work">];
+}
+
 def CpuPackWeightsPass : Pass<"moe-cpu-pack-weights", "::mlir::ModuleOp"> {
   let summary = "let matrix products read packed parameters";
   let description = [{
@@ -106,7 +125,8 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let options = [
-    ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2), v4 (AVX-512) and amx">];
+    ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2), v4 (AVX-512), vnni (with products of bytes), amx, "
+           "and amx_emulated, its schedule with the features of v3">];
   let statistics = [
     Statistic<"numClones", "num-clones", "functions cloned">];
 }

@@ -306,7 +306,7 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     rows.
 
     Meanwhile what is needed next is prefetched, as many bytes as the panel has: from the stream that begins at element
-    `from` of the weights, which was prefetched up to `burst` (lib/CPU/TileKernels.h).
+    `from` of the buffer `ahead`, which was prefetched up to `burst` (lib/CPU/TileKernels.h).
 
     - `panel_matmul_c1`: weights have the elements of the format.
     - `panel_matmul_c2`: `compute` and the format go together as in `moe.grouped_matmul`.
@@ -316,17 +316,18 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
 
     ```mlir
     moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-      into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
+      into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
     ```
   }];
   let arguments = (ins MoE_PackFormat:$format, DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute,
                    Arg<MemRefRankOf<[I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
                    I64Attr:$depth, Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
-                   Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin, Index:$from, Index:$burst);
+                   Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin,
+                   MemRefRankOf<[F32, BF16, F16, I8], [1]>:$ahead, Index:$from, Index:$burst);
   let assemblyFormat = [{
     $format (`compute` $compute^)? `rows` `(` $rows `[` $first `]` `count` $count `:` type($rows) `)` `depth` $depth
     `panel` `(` $weights `[` $at `]` `:` type($weights) `)` `into` `(` $sums `[` $begin `]` `:` type($sums) `)`
-    `ahead` `(` $from `burst` $burst `)` attr-dict
+    `ahead` `(` $ahead `[` $from `]` `burst` $burst `:` type($ahead) `)` attr-dict
   }];
   let hasVerifier = 1;
 }

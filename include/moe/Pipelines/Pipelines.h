@@ -44,6 +44,10 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
 /// Builds the pipeline from the form *graph* to the form *target*.
 void buildCompilePipeline(OpPassManager &pm, const CompileOptions &options);
 
+/// Builds the pipeline that prints what a graph will cost on `threads` threads.
+void buildExplainPipeline(OpPassManager &pm, const CompileOptions &options,
+                          int64_t threads);
+
 /// Registers the pipelines under their names.
 void registerPipelines();
 

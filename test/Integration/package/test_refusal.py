@@ -107,6 +107,24 @@ def test_truncated_file(checkpoint, output, length):
     check_refusal(compile_program(PROGRAM, output, f"--checkpoint={checkpoint}"), output, f"{file}: ")
 
 
+def test_no_output(checkpoint):
+    result = subprocess.run([find_tool("moe-compile"), "-"], input=PROGRAM, capture_output=True, text=True)
+    message = "moe-compile: error: expected -o and what to write, or --explain\n"
+    assert (result.returncode, result.stderr) == (1, message)
+
+
+def test_explanation():
+    """It needs no weights, and names the function and the product."""
+    command = [find_tool("moe-compile"), "-", "--explain", "--isa=v3"]
+    result = subprocess.run(command, input=PROGRAM, capture_output=True, text=True, check=True)
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("v3, threads ")
+    assert lines[1:5:2] == ["", "  tokens         MB     MFLOP       bound        us  kernel"]
+    assert lines[2] == "f x2"
+    assert lines[4] == "  grouped_matmul @w.packed"
+    assert "fma 6x32 f32*f32" in lines[7]
+
+
 def test_no_checkpoint(tmp_path, output):
     check_refusal(compile_program(PROGRAM, output), output, "expected --checkpoint or --shapes-only")
     folder = tmp_path / "nowhere"
@@ -118,7 +136,7 @@ def test_no_checkpoint(tmp_path, output):
     "option, message",
     [
         ("--format=q5_k", "expected a format of weights, got 'q5_k'"),
-        ("--isa=v7", "expected an ISA level v3, v4, vnni or amx, got v7"),
+        ("--isa=v7", "expected an ISA level v3, v4, vnni, amx or amx_emulated, got v7"),
         ("--pipeline-options=fuse=perhaps", "expected options of the pipeline moe-compile-cpu, got 'fuse=perhaps'"),
         ("--source=nowhere", "'nowhere': No such file or directory"),
     ],

@@ -1,0 +1,54 @@
+//===- TargetModel.cpp - How long work takes at least ---------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TargetModel.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+/// Cycles a second with all cores busy.
+static constexpr double kClock = 3.3e9;
+
+/// Bytes a second that one core reads, with several streams, and all of a
+/// socket with eight channels of DDR5-4800 do.
+static constexpr double kCoreBandwidth = 16e9, kSocketBandwidth = 250e9;
+
+/// Shares that loops over weights in memory reach, and loops on data in L2: of
+/// fused multiply-adds, of dot products of bytes with a scale for each group,
+/// and of tiles.
+static constexpr double kBandwidthShare = 0.9, kFmaShare = 0.8, kDotShare = 0.6,
+                        kTilesShare = 0.6;
+
+/// Operations a second of two units, each a multiplication and an addition a
+/// lane and cycle.
+static double fmaPeak(const Level &level) {
+  return kClock * 2 * 2 * level.lanes;
+}
+
+double TargetModel::getOperations(const Level &level) const {
+  return kFmaShare * threads * fmaPeak(level);
+}
+
+double TargetModel::getOperations(const Level &level,
+                                  const RowLayout &layout) const {
+  // Four bytes a lane; without an instruction for that, in three.
+  if (layout.isDot())
+    return kDotShare * threads * fmaPeak(level) * (level.hasDots ? 4 : 2);
+  if (!layout.isAmx())
+    return getOperations(level);
+  // 16 x 16 outputs in 16 cycles, each of 64 bytes of k.
+  double elements = layout.getCompute() == Compute::Int8 ? 64 : 32;
+  return kTilesShare * threads * kClock * 16 * 2 * elements;
+}
+
+double TargetModel::getScalarOperations() const {
+  // Each multiplication and addition waits for the one before: 4 cycles.
+  return kClock * 2 / 4;
+}
+
+double TargetModel::getBandwidth() const {
+  return kBandwidthShare * std::min(threads * kCoreBandwidth, kSocketBandwidth);
+}
