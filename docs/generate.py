@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Writes dialect.md and passes.md from the descriptions in the .td files, and families.md from the families' pages.
+"""Writes dialect.md and passes.md from the descriptions in the .td files, families.md from the families' pages, and
+performance.md with its plots from the results in test/Bench.
 
 `tools/dev format` runs it.
 """
@@ -10,9 +11,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "docs"))
+sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "test/Bench")]
 
 import families  # noqa: E402
+import report  # noqa: E402
 
 LLVM = Path("/usr/lib/llvm-" + re.search(r"find_package\(MLIR (\d+)", (ROOT / "CMakeLists.txt").read_text())[1])
 NOTE = "<!-- Written by docs/generate.py from the .td files. -->\n"
@@ -27,6 +29,7 @@ def generate() -> dict[str, str]:
         "dialect.md": NOTE + describe(ROOT / "include/moe/IR/MoEOps.td", "-gen-dialect-doc", "-dialect=moe"),
         "families.md": NOTE_FAMILIES + families.table(),
         "passes.md": "\n".join([NOTE, "# Passes\n", *passes]),
+        **report.pages(),
     }
 
 
@@ -38,4 +41,6 @@ def describe(path: Path, *options: str) -> str:
 
 if __name__ == "__main__":
     for name, text in generate().items():
-        (ROOT / "docs" / name).write_text(text)
+        path = ROOT / "docs" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)

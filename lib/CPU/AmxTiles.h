@@ -28,8 +28,8 @@ inline constexpr int64_t kAmxBytes = 64;
 /// `[registers][16][64 bytes]`, with a panel: of bf16, or of `int8`, whose sums
 /// are i32 in the place of f32. `arguments.count` is a multiple of the k of 64
 /// bytes.
-void emitAmxTile(KernelBuilder &b, PackFormat format, int64_t registers,
-                 const TileArguments &arguments);
+void emitAmxTile(KernelBuilder &b, const Level &level, PackFormat format,
+                 int64_t registers, const TileArguments &arguments);
 
 } // namespace mlir::moe
 

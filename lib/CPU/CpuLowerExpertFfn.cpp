@@ -5,7 +5,8 @@
 // 1. Sort the slots by expert (a counting sort) and cut them into chunks.
 // 2. Multiply the rows of their tokens with gate and up, which share a panel,
 //    and apply the activation.
-// 3. Multiply with down; slot t*k+j has a row of its own.
+// 3. Multiply with down; slot t*k+j has a row of its own. Where there are many
+//    chunks, a thread does 2 and 3 for one after another.
 // 4. Add the rows of each token in slot order.
 //
 //===----------------------------------------------------------------------===//
@@ -123,35 +124,75 @@ static SmallVector<Value> addAll(ImplicitLocOpBuilder &b, ValueRange registers,
   return sums;
 }
 
-/// The activated products with gate and up, whose columns are the halves of
-/// each panel, or with up alone, to `hidden`, in the order of the experts.
-static void multiplyUp(ImplicitLocOpBuilder &b, const Level &level,
-                       const RowChunks &chunks, const Product &product,
-                       ExpertFfnOp op, Value hidden) {
-  GluClauses clauses = op.getClauses();
+namespace {
+
+/// Emits what happens to the products of one op.
+class FfnEmitter {
+public:
+  using RowOf = function_ref<Value(ImplicitLocOpBuilder &b,
+                                   const RowChunk &chunk, Value i)>;
+
+  FfnEmitter(ExpertFfnOp op, const Level &level)
+      : op(op), level(level), clauses(op.getClauses()) {}
+
+  /// Writes the activated products with gate and up, whose columns are the
+  /// halves of each panel, or with up alone, to the rows of `hidden` that
+  /// `rowOf` names.
+  void activate(ImplicitLocOpBuilder &b, const PanelSums &sums, Value hidden,
+                RowOf rowOf);
+
+  /// Writes the products with down to the rows of `rows` that `rowOf` names.
+  void store(ImplicitLocOpBuilder &b, const PanelSums &sums, Value rows,
+             RowOf rowOf);
+
+private:
+  /// The bias number `i` from `column` on; none if there are no biases.
+  SmallVector<Value> bias(ImplicitLocOpBuilder &b, const PanelSums &sums,
+                          int64_t i, Value column, size_t registers) {
+    if (op.getBiases().empty())
+      return {};
+    return loadBias(b, level, op.getBiases()[i], sums.chunk.group, column,
+                    registers);
+  }
+
+  ExpertFfnOp op;
+  const Level &level;
+  GluClauses clauses;
+};
+
+} // namespace
+
+void FfnEmitter::activate(ImplicitLocOpBuilder &b, const PanelSums &sums,
+                          Value hidden, RowOf rowOf) {
   int64_t parts = clauses.isGated() ? 2 : 1;
   size_t number = kPanelColumns / parts / level.lanes;
-  multiply(
-      b, level, chunks, product,
-      [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
-        Value column = mul(b, sums.panel, kPanelColumns / parts);
-        SmallVector<Value> biases;
-        if (!op.getBiases().empty())
-          for (int64_t part = 0; part < parts; ++part)
-            biases.append(loadBias(b, level, op.getBiases()[part],
-                                   sums.chunk.group, column, number));
-        forEachRow(
-            b, level, sums,
-            [&](ImplicitLocOpBuilder &b, Value position, ValueRange columns) {
-              SmallVector<Value> biased = addAll(b, columns, biases);
-              SmallVector<Value> activated;
-              for (size_t i = 0; i < number; ++i)
-                activated.push_back(
-                    emitGlu(b, clauses, biased[i],
-                            clauses.isGated() ? biased[number + i] : Value()));
-              storeColumns(b, activated, hidden, position, column);
-            });
-      });
+  Value column = mul(b, sums.panel, kPanelColumns / parts);
+  SmallVector<Value> biases;
+  for (int64_t part = 0; part < parts; ++part)
+    biases.append(bias(b, sums, part, column, number));
+  forEachRow(b, level, sums,
+             [&](ImplicitLocOpBuilder &b, Value i, ValueRange columns) {
+               SmallVector<Value> biased = addAll(b, columns, biases);
+               SmallVector<Value> activated;
+               for (size_t c = 0; c < number; ++c)
+                 activated.push_back(
+                     emitGlu(b, clauses, biased[c],
+                             clauses.isGated() ? biased[number + c] : Value()));
+               storeColumns(b, activated, hidden, rowOf(b, sums.chunk, i),
+                            column);
+             });
+}
+
+void FfnEmitter::store(ImplicitLocOpBuilder &b, const PanelSums &sums,
+                       Value rows, RowOf rowOf) {
+  Value column = mul(b, sums.panel, kPanelColumns);
+  SmallVector<Value> biases = bias(b, sums, op.getBiases().size() - 1, column,
+                                   kPanelColumns / level.lanes);
+  forEachRow(b, level, sums,
+             [&](ImplicitLocOpBuilder &b, Value i, ValueRange columns) {
+               storeColumns(b, addAll(b, columns, biases), rows,
+                            rowOf(b, sums.chunk, i), column);
+             });
 }
 
 /// out[t] = sum_j weights[t,j] * rows[t*k+j], in the order of j, without the
@@ -226,39 +267,53 @@ static LogicalResult lower(ExpertFfnOp op) {
   Value sorted = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), numSlots);
   Value offsets = sortSlots(b, idx, experts, sorted);
   RowChunks chunks = RowChunks::grouped(b, offsets, experts, numSlots);
-  auto slotAt = [&](ImplicitLocOpBuilder &b, Value position) {
-    return toIndex(b, load(b, sorted, position));
-  };
-  auto perSlot = [&](int64_t columns) {
-    return alloc(b, {ShapedType::kDynamic, columns}, b.getF32Type(), numSlots);
+  FfnEmitter emitter(op, *level);
+  auto slotOf = [&](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
+    return toIndex(b, load(b, sorted, add(b, chunk.first, i)));
   };
   PackFormat format = *op.getPacked();
-  Value hidden = perSlot(*op.getInner());
-  multiplyUp(b, *level, chunks,
-             {op.getX(), up, format, op.getCompute(),
-              [&](ImplicitLocOpBuilder &b, Value position) {
-                return div(b, slotAt(b, position), topK);
-              }},
-             op, hidden);
-  Value rows = perSlot(cast<MemRefType>(out.getType()).getDimSize(1));
-  Product downward = {
-      hidden, down, format, op.getCompute(),
-      [](ImplicitLocOpBuilder &, Value position) { return position; }};
-  multiply(b, *level, chunks, downward,
-           [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
-             Value column = mul(b, sums.panel, kPanelColumns);
-             SmallVector<Value> bias;
-             if (!op.getBiases().empty())
-               bias =
-                   loadBias(b, *level, op.getBiases().back(), sums.chunk.group,
-                            column, kPanelColumns / level->lanes);
-             forEachRow(b, *level, sums,
-                        [&](ImplicitLocOpBuilder &b, Value position,
-                            ValueRange columns) {
-                          storeColumns(b, addAll(b, columns, bias), rows,
-                                       slotAt(b, position), column);
-                        });
-           });
+  Compute compute = op.getCompute();
+  auto tokenOf = [&](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
+    return div(b, slotOf(b, chunk, i), topK);
+  };
+  Product upward = {op.getX(), up, format, compute, tokenOf};
+  Value rows = alloc(
+      b, {ShapedType::kDynamic, cast<MemRefType>(out.getType()).getDimSize(1)},
+      b.getF32Type(), numSlots);
+
+  // Hidden rows of all chunks, or of a chunk for each thread.
+  Value maxRows = chunks.getMaxRows(b);
+  Value numHidden = max(b, numSlots, mul(b, NumThreadsOp::create(b), maxRows));
+  Value hidden = alloc(b, {ShapedType::kDynamic, int64_t(*op.getInner())},
+                       b.getF32Type(), numHidden);
+  auto ofAll = [](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
+    return add(b, chunk.first, i);
+  };
+  auto ofThread = [&](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
+    return add(b, mul(b, chunk.thread, maxRows), i);
+  };
+  auto storeSlots = [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
+    emitter.store(b, sums, rows, slotOf);
+  };
+  branch(
+      b, hasManyChunks(b, chunks),
+      [&](ImplicitLocOpBuilder &b) {
+        multiplyBoth(
+            b, *level, chunks, upward,
+            {hidden, down, format, compute, ofThread},
+            [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
+              emitter.activate(b, sums, hidden, ofThread);
+            },
+            storeSlots);
+      },
+      [&](ImplicitLocOpBuilder &b) {
+        multiply(b, *level, chunks, upward,
+                 [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
+                   emitter.activate(b, sums, hidden, ofAll);
+                 });
+        multiply(b, *level, chunks, {hidden, down, format, compute, ofAll},
+                 storeSlots);
+      });
   combine(b, *level, rows, idx, op.getSlotWeights(), out);
   op.erase();
   return success();

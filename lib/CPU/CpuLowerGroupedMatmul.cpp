@@ -35,15 +35,18 @@ static LogicalResult lower(GroupedMatmulOp op) {
                     b, offsets,
                     cast<MemRefType>(weights.getType()).getDimSize(0), numRows)
               : RowChunks::dense(b, numRows);
-  Product product = {rows, weights, *op.getPacked(), op.getCompute(),
-                     [](ImplicitLocOpBuilder &, Value row) { return row; }};
+  auto rowOf = [](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
+    return add(b, chunk.first, i);
+  };
+  Product product = {rows, weights, *op.getPacked(), op.getCompute(), rowOf};
   multiply(b, *level, chunks, product,
            [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
              Value column = mul(b, sums.panel, kPanelColumns);
              forEachRow(
                  b, *level, sums,
-                 [&](ImplicitLocOpBuilder &b, Value row, ValueRange columns) {
-                   storeColumns(b, columns, out, row, column);
+                 [&](ImplicitLocOpBuilder &b, Value i, ValueRange columns) {
+                   storeColumns(b, columns, out, rowOf(b, sums.chunk, i),
+                                column);
                  });
            });
   op.erase();

@@ -197,7 +197,7 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
         switchNumber(b, registers, kAmxTileRows / kAmxRows,
                      [&](KernelBuilder &b, int64_t number) {
                        emitAmxTile(
-                           b, layout.getFormat(), number,
+                           b, level, layout.getFormat(), number,
                            {rowsAt, panelAt, count, accAt, fresh, prefetch});
                      });
         return;
@@ -270,14 +270,14 @@ struct CpuLowerPanelsPass final
       auto i64 = [&](Value index) -> Value {
         return arith::IndexCastOp::create(b, b.getI64Type(), index);
       };
-      func::CallOp::create(
-          b, functions.get(op, *level),
-          ValueRange{addressOf(b, op.getRows(), op.getFirst()),
-                     i64(op.getCount()), b.constant(op.getDepth()),
-                     addressOf(b, op.getWeights(), op.getAt()),
-                     addressOf(b, op.getSums(), op.getBegin()),
-                     addressOf(b, op.getWeights(), op.getFrom()),
-                     i64(op.getBurst())});
+      func::CallOp::create(b, functions.get(op, *level),
+                           ValueRange{addressOf(b, op.getRows(), op.getFirst()),
+                                      i64(op.getCount()),
+                                      b.constant(op.getDepth()),
+                                      addressOf(b, op.getWeights(), op.getAt()),
+                                      addressOf(b, op.getSums(), op.getBegin()),
+                                      addressOf(b, op.getAhead(), op.getFrom()),
+                                      i64(op.getBurst())});
       op.erase();
     }
     numFunctions += functions.getCount();

@@ -35,6 +35,8 @@ int64_t mlir::moe::getZeroPoint(const Level &level, PackFormat format) {
     return 8;
   case PackFormat::Mxfp4:
     return 12;
+  case PackFormat::Int8:
+    return level.hasDots || level.hasTiles ? 128 : 0;
   default:
     return level.hasDots ? 128 : 0;
   }

@@ -31,13 +31,15 @@ static constexpr StringRef amxFeatures[] = {
 
 static constexpr Level levels[] = {
     {"v3", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16,
-     /*hasDots=*/false, /*hasTiles=*/false},
+     /*hasDots=*/false, /*hasTiles=*/false, /*emulatesTiles=*/false},
     {"v4", "x86-64-v4", v4Features, /*lanes=*/16, /*registers=*/32,
-     /*hasDots=*/false, /*hasTiles=*/false},
+     /*hasDots=*/false, /*hasTiles=*/false, /*emulatesTiles=*/false},
     {"vnni", "x86-64-v4", vnniFeatures, /*lanes=*/16, /*registers=*/32,
-     /*hasDots=*/true, /*hasTiles=*/false},
+     /*hasDots=*/true, /*hasTiles=*/false, /*emulatesTiles=*/false},
     {"amx", "x86-64-v4", amxFeatures, /*lanes=*/16, /*registers=*/32,
-     /*hasDots=*/true, /*hasTiles=*/true}};
+     /*hasDots=*/true, /*hasTiles=*/true, /*emulatesTiles=*/false},
+    {"amx_emulated", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16,
+     /*hasDots=*/false, /*hasTiles=*/true, /*emulatesTiles=*/true}};
 
 static const Level *lookUp(StringRef isa) {
   const Level *level = llvm::find_if(
@@ -48,7 +50,9 @@ static const Level *lookUp(StringRef isa) {
 const Level *mlir::moe::findLevel(StringRef isa, Operation *op) {
   const Level *level = lookUp(isa);
   if (!level)
-    op->emitError("expected an ISA level v3, v4, vnni or amx, got ") << isa;
+    op->emitError(
+        "expected an ISA level v3, v4, vnni, amx or amx_emulated, got ")
+        << isa;
   return level;
 }
 

@@ -26,8 +26,9 @@ struct Level {
   int64_t registers;
   /// Whether it has dot products of bytes.
   bool hasDots;
-  /// Whether it has the tile registers of AMX.
-  bool hasTiles;
+  /// Whether products use the tiles of AMX, and whether vectors stand in for
+  /// its registers, so that the same schedule runs where there are none.
+  bool hasTiles, emulatesTiles;
 };
 
 /// The level called `isa`; null with a diagnostic on `op` if there is none.

@@ -22,6 +22,9 @@ static constexpr int64_t kChunkRows = 256;
 /// same time, and the least number of panels of an item.
 static constexpr int64_t kItemsPerThread = 8, kMinPanels = 2;
 
+/// Chunks of a thread from which on whole chunks are small enough as items.
+static constexpr int64_t kChunksPerThread = 12;
+
 //===----------------------------------------------------------------------===//
 // Chunks
 //===----------------------------------------------------------------------===//
@@ -65,15 +68,15 @@ RowChunks RowChunks::grouped(ImplicitLocOpBuilder &b, Value offsets,
   return chunks;
 }
 
-RowChunk RowChunks::at(ImplicitLocOpBuilder &b, Value i) const {
+RowChunk RowChunks::at(ImplicitLocOpBuilder &b, Value i, Value thread) const {
   if (isDense()) {
     Value first = mul(b, i, kChunkRows);
-    return {Value(), first, min(b, sub(b, numRows, first), kChunkRows)};
+    return {Value(), first, min(b, sub(b, numRows, first), kChunkRows), thread};
   }
   auto member = [&](int64_t column) {
     return toIndex(b, load(b, list, {i, constantIndex(b, column)}));
   };
-  return {member(0), member(1), member(2)};
+  return {member(0), member(1), member(2), thread};
 }
 
 Value RowChunks::getMaxRows(ImplicitLocOpBuilder &b) const {
@@ -86,51 +89,55 @@ Value RowChunks::getMaxRows(ImplicitLocOpBuilder &b) const {
 
 namespace {
 
-/// A chunk and the panels `begin..end`, whose bytes are a stream.
-struct ProductItem {
-  Value chunk, begin, end;
-  /// The element of the weights at which the stream begins.
-  Value stream;
+/// Where in a buffer a stream of weights begins.
+struct WeightStream {
+  Value buffer, from;
 };
 
-class ProductEmitter {
+/// A product, as what a thread does for a chunk.
+class ThreadProduct {
 public:
-  ProductEmitter(ImplicitLocOpBuilder &b, const Level &level,
-                 const RowChunks &chunks, const Product &product);
+  using Consumer =
+      function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>;
 
-  void emit(ImplicitLocOpBuilder &b,
-            function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
-                consume);
+  ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
+                const RowChunks &chunks, const Product &product);
+
+  int64_t getNumPanels() const { return numPanels; }
+  /// Elements of a panel.
+  int64_t getPanelSize() const { return panelSize; }
+
+  /// The weights of a group, from a panel on.
+  WeightStream getStream(ImplicitLocOpBuilder &b, Value group,
+                         Value panel) const;
+
+  /// Packs the rows of a chunk.
+  void pack(ImplicitLocOpBuilder &b, const RowChunk &chunk) const;
+
+  /// Multiplies packed rows with the panels `begin..end`, and prefetches in
+  /// time what is multiplied `next`.
+  void multiply(ImplicitLocOpBuilder &b, const RowChunk &chunk, Value begin,
+                Value end, const WeightStream &next, Consumer consume) const;
 
 private:
-  void cut(ImplicitLocOpBuilder &b);
-  ProductItem itemAt(ImplicitLocOpBuilder &b, Value number);
-  void packOnce(ImplicitLocOpBuilder &b, const ProductItem &item,
-                const RowChunk &chunk, Value thread);
-
-  const RowChunks &chunks;
   const Product &product;
   RowLayout layout;
-  int64_t k, rowSize, numPanels, panelSize;
+  int64_t k, rowBytes, numPanels, panelSize;
   /// The weights, in one dimension.
   Value weights;
-  /// The parts into which the panels are cut, and the panels of each.
-  Value parts, partPanels;
-  /// Of each thread: packed rows, sums, and the chunk that is packed.
-  Value packed, sums, packedChunk;
-  Value maxRows;
+  /// Of each thread: packed rows and sums, and for how many rows.
+  Value packed, sums, maxRows;
 };
 
 } // namespace
 
-ProductEmitter::ProductEmitter(ImplicitLocOpBuilder &b, const Level &level,
-                               const RowChunks &chunks, const Product &product)
-    : chunks(chunks), product(product),
-      layout(level, product.format, product.compute) {
+ThreadProduct::ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
+                             const RowChunks &chunks, const Product &product)
+    : product(product), layout(level, product.format, product.compute) {
   auto type = cast<MemRefType>(product.weights.getType());
   int64_t panelDim = chunks.isDense() ? 0 : 1;
   k = cast<MemRefType>(product.rows.getType()).getDimSize(1);
-  rowSize = layout.getRowBytes(k);
+  rowBytes = layout.getRowBytes(k);
   numPanels = type.getDimSize(panelDim);
   panelSize =
       ShapedType::getNumElements(type.getShape().drop_front(panelDim + 1));
@@ -140,93 +147,59 @@ ProductEmitter::ProductEmitter(ImplicitLocOpBuilder &b, const Level &level,
 
   Value threads = NumThreadsOp::create(b);
   maxRows = layout.roundUpRows(b, chunks.getMaxRows(b));
-  auto perThread = [&](Type element, Value size) {
-    return alloc(b, {ShapedType::kDynamic}, element, mul(b, threads, size));
+  auto perThread = [&](Type element, int64_t size) {
+    return alloc(b, {ShapedType::kDynamic}, element,
+                 mul(b, threads, mul(b, maxRows, size)));
   };
-  packed = perThread(b.getI8Type(), mul(b, maxRows, rowSize));
-  sums = perThread(b.getF32Type(), mul(b, maxRows, kPanelColumns));
-  packedChunk = perThread(b.getI32Type(), constantIndex(b, 1));
-  forEach(b, threads, [&](ImplicitLocOpBuilder &b, Value thread) {
-    store(b, constantI32(b, -1), packedChunk, thread);
-  });
-  cut(b);
+  packed = perThread(b.getI8Type(), rowBytes);
+  sums = perThread(b.getF32Type(), kPanelColumns);
 }
 
-/// As few parts of the panels as give enough items: each packs the rows.
-void ProductEmitter::cut(ImplicitLocOpBuilder &b) {
-  Value wanted = mul(b, NumThreadsOp::create(b), kItemsPerThread);
-  Value perChunk = divUp(b, wanted, max(b, chunks.getCount(), 1));
-  Value all = constantIndex(b, numPanels);
-  Value most = constantIndex(b, llvm::divideCeil(numPanels, kMinPanels));
-  partPanels = divUp(b, all, min(b, perChunk, most));
-  parts = divUp(b, all, partPanels);
+WeightStream ThreadProduct::getStream(ImplicitLocOpBuilder &b, Value group,
+                                      Value panel) const {
+  if (group)
+    panel = add(b, mul(b, group, numPanels), panel);
+  return {weights, mul(b, panel, panelSize)};
 }
 
-ProductItem ProductEmitter::itemAt(ImplicitLocOpBuilder &b, Value number) {
-  Value chunk = div(b, number, parts);
-  Value begin = mul(b, rem(b, number, parts), partPanels);
-  Value panel = begin;
-  if (Value group = chunks.at(b, chunk).group)
-    panel = add(b, mul(b, group, numPanels), begin);
-  return {chunk, begin, min(b, add(b, begin, partPanels), numPanels),
-          mul(b, panel, panelSize)};
+void ThreadProduct::pack(ImplicitLocOpBuilder &b, const RowChunk &chunk) const {
+  layout.pack(
+      b, product.rows,
+      [&](ImplicitLocOpBuilder &b, Value i) {
+        return product.source(b, chunk, i);
+      },
+      chunk.count, packed, mul(b, chunk.thread, mul(b, maxRows, rowBytes)));
 }
 
-/// Packs the rows of the chunk, unless the thread's last item had them.
-void ProductEmitter::packOnce(ImplicitLocOpBuilder &b, const ProductItem &item,
-                              const RowChunk &chunk, Value thread) {
-  Value number = toI32(b, item.chunk);
-  Value isPacked = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, number,
-                                         load(b, packedChunk, thread));
-  branch(
-      b, isPacked, [](ImplicitLocOpBuilder &) {},
-      [&](ImplicitLocOpBuilder &b) {
-        store(b, number, packedChunk, thread);
-        layout.pack(
-            b, product.rows,
-            [&](ImplicitLocOpBuilder &b, Value i) {
-              return product.source(b, add(b, chunk.first, i));
-            },
-            chunk.count, packed, mul(b, thread, mul(b, maxRows, rowSize)));
-      });
-}
-
-void ProductEmitter::emit(
-    ImplicitLocOpBuilder &b,
-    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
-        consume) {
+void ThreadProduct::multiply(ImplicitLocOpBuilder &b, const RowChunk &chunk,
+                             Value begin, Value end, const WeightStream &next,
+                             Consumer consume) const {
   int64_t panelBursts =
       panelSize * cast<MemRefType>(weights.getType()).getElementTypeBitWidth() /
       (Prefetch::kBytes * 8);
-  Value count = mul(b, chunks.getCount(), parts);
-  Value work = mul(b, partPanels, panelSize);
-  forEachItem(
-      b, count, work, [&](ImplicitLocOpBuilder &b, const WorkItem &taken) {
-        ProductItem item = itemAt(b, taken.number);
-        Value last = sub(b, count, constantIndex(b, 1));
-        ProductItem next = itemAt(b, min(b, taken.next, last));
-        RowChunk chunk = chunks.at(b, item.chunk);
-        packOnce(b, item, chunk, taken.thread);
-        Value rowsAt = mul(b, taken.thread, mul(b, maxRows, rowSize));
-        Value sumsAt = mul(b, taken.thread, mul(b, maxRows, kPanelColumns));
-        forEach(b, item.begin, item.end, 1,
-                [&](ImplicitLocOpBuilder &b, Value panel) {
-                  Value done = sub(b, panel, item.begin);
-                  Value isWithin = less(b, add(b, panel, 1), item.end);
-                  // The next panel, or the first one of the next item.
-                  Value from = arith::SelectOp::create(b, isWithin, item.stream,
-                                                       next.stream);
-                  Value burst = arith::SelectOp::create(
-                      b, isWithin, mul(b, add(b, done, 1), panelBursts),
-                      constantIndex(b, 0));
-                  PanelMatmulOp::create(
-                      b, product.format, product.compute, packed, rowsAt,
-                      chunk.count, k, weights,
-                      add(b, item.stream, mul(b, done, panelSize)), sums,
-                      sumsAt, from, burst);
-                  consume(b, {chunk, panel, sums, sumsAt});
-                });
-      });
+  Value rowsAt = mul(b, chunk.thread, mul(b, maxRows, rowBytes));
+  Value sumsAt = mul(b, chunk.thread, mul(b, maxRows, kPanelColumns));
+  WeightStream own = getStream(b, chunk.group, begin);
+  forEach(b, begin, end, 1, [&](ImplicitLocOpBuilder &b, Value panel) {
+    Value done = sub(b, panel, begin);
+    auto emitPanel = [&](ImplicitLocOpBuilder &b, const WeightStream &ahead,
+                         Value burst) {
+      PanelMatmulOp::create(b, product.format, product.compute, packed, rowsAt,
+                            chunk.count, k, weights,
+                            add(b, own.from, mul(b, done, panelSize)), sums,
+                            sumsAt, ahead.buffer, ahead.from, burst);
+    };
+    Value following = add(b, panel, 1);
+    branch(
+        b, less(b, following, end),
+        [&](ImplicitLocOpBuilder &b) {
+          emitPanel(b, own, mul(b, add(b, done, 1), panelBursts));
+        },
+        [&](ImplicitLocOpBuilder &b) {
+          emitPanel(b, next, constantIndex(b, 0));
+        });
+    consume(b, {chunk, panel, sums, sumsAt});
+  });
 }
 
 LogicalResult mlir::moe::expectKernel(Operation *op, const Level &level,
@@ -244,7 +217,86 @@ void mlir::moe::multiply(
     const Product &product,
     function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
         consume) {
-  ProductEmitter(b, level, chunks, product).emit(b, consume);
+  ThreadProduct work(b, level, chunks, product);
+  // As few parts of the panels as give enough items: each packs the rows.
+  Value threads = NumThreadsOp::create(b);
+  Value perChunk =
+      divUp(b, mul(b, threads, kItemsPerThread), max(b, chunks.getCount(), 1));
+  Value all = constantIndex(b, work.getNumPanels());
+  Value partPanels = divUp(
+      b, all,
+      min(b, perChunk, llvm::divideCeil(work.getNumPanels(), kMinPanels)));
+  Value parts = divUp(b, all, partPanels);
+  Value count = mul(b, chunks.getCount(), parts);
+
+  // Of each thread, the chunk that is packed.
+  Value packed = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), threads);
+  forEach(b, threads, [&](ImplicitLocOpBuilder &b, Value thread) {
+    store(b, constantI32(b, -1), packed, thread);
+  });
+  auto packOnce = [&](ImplicitLocOpBuilder &b, Value number,
+                      const RowChunk &chunk) {
+    Value isPacked =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, toI32(b, number),
+                              load(b, packed, chunk.thread));
+    branch(
+        b, isPacked, [](ImplicitLocOpBuilder &) {},
+        [&](ImplicitLocOpBuilder &b) {
+          store(b, toI32(b, number), packed, chunk.thread);
+          work.pack(b, chunk);
+        });
+  };
+  forEachItem(
+      b, count, mul(b, partPanels, work.getPanelSize()),
+      [&](ImplicitLocOpBuilder &b, const WorkItem &item) {
+        auto firstPanel = [&](Value number) {
+          return mul(b, rem(b, number, parts), partPanels);
+        };
+        Value number = div(b, item.number, parts);
+        RowChunk chunk = chunks.at(b, number, item.thread);
+        packOnce(b, number, chunk);
+        Value next = min(b, item.next, sub(b, count, constantIndex(b, 1)));
+        RowChunk nextChunk = chunks.at(b, div(b, next, parts), item.thread);
+        Value begin = firstPanel(item.number);
+        work.multiply(b, chunk, begin,
+                      min(b, add(b, begin, partPanels), work.getNumPanels()),
+                      work.getStream(b, nextChunk.group, firstPanel(next)),
+                      consume);
+      });
+}
+
+Value mlir::moe::hasManyChunks(ImplicitLocOpBuilder &b,
+                               const RowChunks &chunks) {
+  return less(b, mul(b, NumThreadsOp::create(b), kChunksPerThread),
+              chunks.getCount());
+}
+
+void mlir::moe::multiplyBoth(
+    ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
+    const Product &first, const Product &second,
+    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
+        consumeFirst,
+    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
+        consumeSecond) {
+  ThreadProduct one(b, level, chunks, first), two(b, level, chunks, second);
+  Value count = chunks.getCount();
+  Value work = constantIndex(b, one.getNumPanels() * one.getPanelSize());
+  forEachItem(
+      b, count, work, [&](ImplicitLocOpBuilder &b, const WorkItem &item) {
+        RowChunk chunk = chunks.at(b, item.number, item.thread);
+        Value next = min(b, item.next, sub(b, count, constantIndex(b, 1)));
+        RowChunk nextChunk = chunks.at(b, next, item.thread);
+        Value zero = constantIndex(b, 0);
+        auto all = [&](const ThreadProduct &product) {
+          return constantIndex(b, product.getNumPanels());
+        };
+        one.pack(b, chunk);
+        one.multiply(b, chunk, zero, all(one),
+                     two.getStream(b, chunk.group, zero), consumeFirst);
+        two.pack(b, chunk);
+        two.multiply(b, chunk, zero, all(two),
+                     one.getStream(b, nextChunk.group, zero), consumeSecond);
+      });
 }
 
 //===----------------------------------------------------------------------===//
@@ -253,8 +305,7 @@ void mlir::moe::multiply(
 
 void mlir::moe::forEachRow(
     ImplicitLocOpBuilder &b, const Level &level, const PanelSums &sums,
-    function_ref<void(ImplicitLocOpBuilder &b, Value position,
-                      ValueRange columns)>
+    function_ref<void(ImplicitLocOpBuilder &b, Value i, ValueRange columns)>
         body) {
   auto f32s = VectorType::get({level.lanes}, b.getF32Type());
   forEach(b, sums.chunk.count, [&](ImplicitLocOpBuilder &b, Value i) {
@@ -263,7 +314,7 @@ void mlir::moe::forEachRow(
     for (int64_t c = 0; c < kPanelColumns; c += level.lanes)
       columns.push_back(
           vector::LoadOp::create(b, f32s, sums.sums, add(b, at, c)));
-    body(b, add(b, sums.chunk.first, i), columns);
+    body(b, i, columns);
   });
 }
 

@@ -19,10 +19,10 @@
 
 namespace mlir::moe {
 
-/// Rows `first..first+count` of `group`, in the order of the groups. A dense
-/// product has no groups.
+/// Rows `first..first+count` of `group`, in the order of the groups, and the
+/// thread that works on them. A dense product has no groups.
 struct RowChunk {
-  Value group, first, count;
+  Value group, first, count, thread;
 };
 
 /// All rows of a product, in chunks.
@@ -36,7 +36,8 @@ public:
   static RowChunks grouped(ImplicitLocOpBuilder &b, Value offsets,
                            int64_t groups, Value maxRows);
 
-  RowChunk at(ImplicitLocOpBuilder &b, Value i) const;
+  /// Chunk `i`, as work of `thread`.
+  RowChunk at(ImplicitLocOpBuilder &b, Value i, Value thread) const;
 
   bool isDense() const { return !list; }
   Value getCount() const { return count; }
@@ -59,13 +60,15 @@ struct PanelSums {
   Value sums, begin;
 };
 
-/// What is multiplied: rows `source(position)` of `rows`, with packed weights
-/// `[panels, ...]`, or `[groups, panels, ...]` of a grouped product.
+/// What is multiplied: row `source(chunk, i)` of `rows` as row `i` of a chunk,
+/// with packed weights `[panels, ...]`, or `[groups, panels, ...]` of a grouped
+/// product.
 struct Product {
   Value rows, weights;
   PackFormat format;
   Compute compute;
-  std::function<Value(ImplicitLocOpBuilder &b, Value position)> source;
+  std::function<Value(ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i)>
+      source;
 };
 
 /// Fails with an error on `op` if `level` has no kernels for rows of this type.
@@ -77,13 +80,24 @@ void multiply(
     const Product &product,
     function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)> consume);
 
-/// Calls `body` for each row: its position in the order of the groups, and its
-/// registers of columns.
-void forEachRow(ImplicitLocOpBuilder &b, const Level &level,
-                const PanelSums &sums,
-                function_ref<void(ImplicitLocOpBuilder &b, Value position,
-                                  ValueRange columns)>
-                    body);
+/// Whether there are so many chunks that threads can take whole ones.
+Value hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks);
+
+/// Lets a thread multiply a chunk with `first` and what was made of that with
+/// `second`, which thus stays in its cache.
+void multiplyBoth(
+    ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
+    const Product &first, const Product &second,
+    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
+        consumeFirst,
+    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
+        consumeSecond);
+
+/// Calls `body` for each row of the chunk, with its registers of columns.
+void forEachRow(
+    ImplicitLocOpBuilder &b, const Level &level, const PanelSums &sums,
+    function_ref<void(ImplicitLocOpBuilder &b, Value i, ValueRange columns)>
+        body);
 
 /// Writes registers of columns from `column` on to a row, as far as it goes.
 void storeColumns(ImplicitLocOpBuilder &b, ValueRange columns, Value rows,

@@ -185,8 +185,8 @@ Value TilePacker::splat(ImplicitLocOpBuilder &b, Value scalar, int64_t width) {
       b, VectorType::get({width}, scalar.getType()), scalar);
 }
 
-/// `values`, rounded to the nearest bf16, the even one of two. Not every level
-/// has an instruction for it.
+/// `values`, rounded to the nearest bf16, the even one of two, as the upper
+/// halves of words. Not every level has an instruction for it.
 static Value roundToBF16(ImplicitLocOpBuilder &b, Value values) {
   auto f32s = cast<VectorType>(values.getType());
   auto i32s = VectorType::get(f32s.getShape(), b.getI32Type());
@@ -198,11 +198,11 @@ static Value roundToBF16(ImplicitLocOpBuilder &b, Value values) {
       b, arith::ShRUIOp::create(b, bits, splat(16)), splat(1));
   Value carried = arith::AddIOp::create(
       b, arith::AddIOp::create(b, bits, splat(0x7fff)), isOdd);
-  Value rounded = arith::BitcastOp::create(
-      b, f32s, arith::AndIOp::create(b, carried, splat(0xffff0000)));
   Value isNumber =
       arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, values, values);
-  return arith::SelectOp::create(b, isNumber, rounded, values);
+  Value quiet = arith::OrIOp::create(b, bits, splat(0x00400000));
+  Value rounded = arith::SelectOp::create(b, isNumber, carried, quiet);
+  return arith::AndIOp::create(b, rounded, splat(0xffff0000));
 }
 
 void TilePacker::packF32(ImplicitLocOpBuilder &b, Value position, Value row) {
@@ -216,7 +216,8 @@ void TilePacker::packF32(ImplicitLocOpBuilder &b, Value position, Value row) {
           [&](ImplicitLocOpBuilder &b, Value i) {
             Value values = read(b, position, i, lanes);
             if (layout.getCompute() == Compute::BF16)
-              values = roundToBF16(b, values);
+              values =
+                  arith::BitcastOp::create(b, f32s, roundToBF16(b, values));
             Value mask = vector::CreateMaskOp::create(
                 b, maskType, sub(b, constantIndex(b, padded), i));
             vector::ScatterOp::create(b, Type(), elements,
@@ -234,6 +235,10 @@ static Value amxRow(ImplicitLocOpBuilder &b, Value row) {
 void TilePacker::packBF16(ImplicitLocOpBuilder &b, Value position, Value row) {
   int64_t width = kAmxBytes / 2;
   auto bf16s = VectorType::get({width}, b.getBF16Type());
+  auto i16s = VectorType::get({width}, b.getI16Type());
+  auto i32s = VectorType::get({width}, b.getI32Type());
+  Value sixteens =
+      arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, 16));
   Value elements = view(b, b.getBF16Type());
   Value first = add(b, base, amxRow(b, row));
   forEach(b, constantIndex(b, 0), constantIndex(b, padded), width,
@@ -241,8 +246,16 @@ void TilePacker::packBF16(ImplicitLocOpBuilder &b, Value position, Value row) {
             // Two bytes for each element.
             Value at = add(b, div(b, first, 2), mul(b, i, room));
             Value values = read(b, position, i, width);
-            vector::StoreOp::create(
-                b, arith::TruncFOp::create(b, bf16s, values), elements, at);
+            Value rounded;
+            if (level.emulatesTiles) {
+              Value high =
+                  arith::ShRUIOp::create(b, roundToBF16(b, values), sixteens);
+              rounded = arith::BitcastOp::create(
+                  b, bf16s, arith::TruncIOp::create(b, i16s, high).getResult());
+            } else {
+              rounded = arith::TruncFOp::create(b, bf16s, values);
+            }
+            vector::StoreOp::create(b, rounded, elements, at);
           });
 }
 

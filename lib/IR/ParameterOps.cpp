@@ -97,10 +97,10 @@ PackFormat ParameterOp::getPackFormat() {
 SmallVector<FlatSymbolRefAttr> ParameterOp::getSourceNames() {
   if (getViewed())
     return {getViewedAttr()};
-  ArrayAttr names = getExpandedAttr() ? getExpandedAttr() : getPackedAttr();
-  if (!names)
-    return {};
-  return llvm::to_vector(names.getAsRange<FlatSymbolRefAttr>());
+  for (ArrayAttr names : {getExpandedAttr(), getScaledAttr(), getPackedAttr()})
+    if (names)
+      return llvm::to_vector(names.getAsRange<FlatSymbolRefAttr>());
+  return {};
 }
 
 /// The number of placeholders {0}..{n-1} of a tensor's name, or failure if a
@@ -141,10 +141,11 @@ static LogicalResult verifyTensorName(ParameterOp op) {
 
 LogicalResult ParameterOp::verify() {
   bool origins[] = {getSource().has_value(), getViewed().has_value(),
-                    getExpanded().has_value(), getPacked().has_value()};
+                    getExpanded().has_value(), getScaled().has_value(),
+                    getPacked().has_value()};
   if (llvm::count(origins, true) != 1) // parameter_c1
-    return emitOpError("expected one of `from`, `view of`, `mxfp4 of` and "
-                       "`pack of`, got ")
+    return emitOpError("expected one of `from`, `view of`, `mxfp4 of`, `fp8 "
+                       "of` and `pack of`, got ")
            << llvm::count(origins, true);
   if (!getTensorType().hasStaticShape()) // parameter_c2
     return emitOpError("expected a static shape, got ") << getTensorType();
@@ -155,6 +156,8 @@ LogicalResult ParameterOp::verify() {
     return emitOpError("expected one or two sources, got ") << n;
   if (getExpanded() && n != 2) // parameter_c9
     return emitOpError("expected blocks and scales, got ") << n << " sources";
+  if (getScaled() && n != 2) // parameter_c10
+    return emitOpError("expected elements and scales, got ") << n << " sources";
   return success();
 }
 
@@ -170,7 +173,8 @@ static LogicalResult verifyPack(ParameterOp op, ArrayRef<ParameterOp> sources) {
              << first << " and " << type;
     first = type;
   }
-  if (first.getRank() < 2 || first.getElementType().isInteger()) // parameter_c5
+  if (first.getRank() < 2 ||
+      first.getElementType().getIntOrFloatBitWidth() == 8) // parameter_c5
     return op.emitOpError("expected a matrix of floats to pack, got ") << first;
   Type element = op.getTensorType().getElementType();
   if (op.getFormat() ? !isByteFormat(*op.getFormat())
@@ -218,18 +222,28 @@ static LogicalResult verifyView(ParameterOp op, ParameterOp source) {
   return success();
 }
 
+/// Checks that elements and their scales are stacks of as many tensors of the
+/// checkpoint, of these types.
+static LogicalResult verifyScaled(ParameterOp op, ParameterOp elements,
+                                  Type elementType, ParameterOp scales,
+                                  Type scaleType) {
+  for (auto [source, type] :
+       {std::pair(elements, elementType), std::pair(scales, scaleType)})
+    if (!source.getSource() || source.getTensorType().getElementType() != type)
+      return op.emitOpError("expected a tensor of ")
+             << type << " of the checkpoint, got @" << source.getSymName();
+  if (elements.getSource()->count('{') != scales.getSource()->count('{'))
+    return op.emitOpError("expected as many placeholders in \"")
+           << *scales.getSource() << "\" as in \"" << *elements.getSource()
+           << "\"";
+  return success();
+}
+
 static LogicalResult verifyMxfp4(ParameterOp op, ParameterOp blocks,
                                  ParameterOp scales) {
-  for (ParameterOp source : {blocks, scales})
-    if (!source.getSource() ||
-        !source.getTensorType().getElementType().isInteger()) // parameter_c9
-      return op.emitOpError("expected i8 tensors of the checkpoint, got @")
-             << source.getSymName();
-  if (blocks.getSource()->count('{') !=
-      scales.getSource()->count('{')) // parameter_c9
-    return op.emitOpError("expected as many placeholders in \"")
-           << *scales.getSource() << "\" as in \"" << *blocks.getSource()
-           << "\"";
+  Type byte = IntegerType::get(op.getContext(), 8);
+  if (failed(verifyScaled(op, blocks, byte, scales, byte))) // parameter_c9
+    return failure();
   SmallVector<int64_t> groups(scales.getTensorType().getShape());
   SmallVector<int64_t> bytes = groups, elements = groups;
   bytes.push_back(16);
@@ -246,12 +260,37 @@ static LogicalResult verifyMxfp4(ParameterOp op, ParameterOp blocks,
   return success();
 }
 
+static LogicalResult verifyFp8(ParameterOp op, ParameterOp elements,
+                               ParameterOp scales) {
+  MLIRContext *context = op.getContext();
+  if (failed(verifyScaled(op, elements, Float8E4M3FNType::get(context), scales,
+                          Float32Type::get(context)))) // parameter_c10
+    return failure();
+  RankedTensorType type = elements.getTensorType();
+  SmallVector<int64_t> blocks(type.getShape());
+  if (type.getRank() < 2) // parameter_c10
+    return op.emitOpError("expected matrices, got ") << type;
+  for (int64_t &extent : MutableArrayRef(blocks).take_back(2))
+    extent = llvm::divideCeil(extent, kScaleBlock);
+  auto expected = scales.getTensorType().clone(blocks);
+  if (scales.getTensorType() != expected) // parameter_c10
+    return op.emitOpError("expected scales of the type ")
+           << expected << ", got " << scales.getTensorType();
+  Type element = op.getTensorType().getElementType();
+  if (op.getTensorType().getShape() != type.getShape() ||
+      (!element.isBF16() && !element.isF32())) // parameter_c10
+    return op.emitOpError("expected the type ")
+           << type.clone(BFloat16Type::get(context)) << ", or of f32, got "
+           << op.getTensorType();
+  return success();
+}
+
 LogicalResult
 ParameterOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
   SmallVector<ParameterOp> sources;
   for (FlatSymbolRefAttr name : getSourceNames()) {
     auto source = symbolTable.lookupNearestSymbolFrom<ParameterOp>(*this, name);
-    if (!source) // parameter_c5, parameter_c6, parameter_c9
+    if (!source) // parameter_c5, parameter_c6, parameter_c9, parameter_c10
       return emitOpError("expected a parameter, got ") << name;
     sources.push_back(source);
   }
@@ -261,6 +300,8 @@ ParameterOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
     return verifyView(*this, sources.front());
   if (getExpanded())
     return verifyMxfp4(*this, sources[0], sources[1]);
+  if (getScaled())
+    return verifyFp8(*this, sources[0], sources[1]);
   return success();
 }
 

@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // `assign` is a counting sort. `limit` counts the slots of each expert in the
-// order in which they are admitted; where priorities decide, it sorts the slots
-// by expert first and gives each its rank among those of its expert and group.
+// order in which they are admitted; where priorities decide, a radix sort of
+// the slots of each group makes that order.
 //
 //===----------------------------------------------------------------------===//
 
@@ -37,31 +37,38 @@ static Tokens allTokens(ImplicitLocOpBuilder &b, Value idx) {
   return {constantIndex(b, 0), tensor::DimOp::create(b, idx, 0)};
 }
 
+using SlotBody = function_ref<SmallVector<Value>(ImplicitLocOpBuilder &, Value,
+                                                 Value, Value, ValueRange)>;
+
+/// `body(t, j, expert, carried)`, if slot `j` of token `t` has an expert.
+static SmallVector<Value> ifChosen(ImplicitLocOpBuilder &b, Value idx, Value t,
+                                   Value j, ValueRange carried, SlotBody body) {
+  Value expert = tensor::ExtractOp::create(b, idx, ValueRange{t, j});
+  Value chosen = arith::CmpIOp::create(b, arith::CmpIPredicate::sge, expert,
+                                       constantI32(b, 0));
+  auto ifOp = scf::IfOp::create(
+      b, chosen,
+      [&](OpBuilder &nested, Location loc) {
+        ImplicitLocOpBuilder inner(loc, nested);
+        scf::YieldOp::create(
+            inner, body(inner, t, j, toIndex(inner, expert), carried));
+      },
+      [&](OpBuilder &nested, Location loc) {
+        scf::YieldOp::create(nested, loc, carried);
+      });
+  return ifOp.getResults();
+}
+
 /// Calls `body(t, j, expert, carried)` for every slot of `tokens` with an
 /// expert.
-static SmallVector<Value>
-forEachSlot(ImplicitLocOpBuilder &b, Value idx, Tokens tokens, ValueRange inits,
-            function_ref<SmallVector<Value>(ImplicitLocOpBuilder &, Value,
-                                            Value, Value, ValueRange)>
-                body) {
+static SmallVector<Value> forEachSlot(ImplicitLocOpBuilder &b, Value idx,
+                                      Tokens tokens, ValueRange inits,
+                                      SlotBody body) {
   Value zero = constantIndex(b, 0);
   Value k = tensor::DimOp::create(b, idx, 1);
   auto slot = [&](ImplicitLocOpBuilder &b, Value t, Value j,
-                  ValueRange carried) -> SmallVector<Value> {
-    Value expert = tensor::ExtractOp::create(b, idx, ValueRange{t, j});
-    Value chosen = arith::CmpIOp::create(b, arith::CmpIPredicate::sge, expert,
-                                         constantI32(b, 0));
-    auto ifOp = scf::IfOp::create(
-        b, chosen,
-        [&](OpBuilder &nested, Location loc) {
-          ImplicitLocOpBuilder inner(loc, nested);
-          scf::YieldOp::create(
-              inner, body(inner, t, j, toIndex(inner, expert), carried));
-        },
-        [&](OpBuilder &nested, Location loc) {
-          scf::YieldOp::create(nested, loc, carried);
-        });
-    return ifOp.getResults();
+                  ValueRange carried) {
+    return ifChosen(b, idx, t, j, carried, body);
   };
   auto overTokens = [&](ImplicitLocOpBuilder &b, ValueRange inits, auto body) {
     return forLoop(b, tokens.first, tokens.end, inits, body).getResults();
@@ -134,6 +141,27 @@ static Value capacityOf(ImplicitLocOpBuilder &b, LimitOp op, Value tokens) {
       b, arith::CeilDivSIOp::create(b, count, multiple), multiple);
 }
 
+/// Keeps a slot if its expert has admitted fewer than `capacity`; `carried` are
+/// the slots that are kept and the experts' counts.
+static SmallVector<Value> admit(ImplicitLocOpBuilder &b, Value t, Value j,
+                                Value expert, Value capacity,
+                                ValueRange carried) {
+  Value count = tensor::ExtractOp::create(b, carried[1], expert);
+  Value fits =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::slt, count, capacity);
+  Value kept =
+      arith::SelectOp::create(b, fits, toI32(b, expert), constantI32(b, -1));
+  Value next = arith::AddIOp::create(b, count, constantI32(b, 1));
+  return {tensor::InsertOp::create(b, kept, carried[0], ValueRange{t, j}),
+          tensor::InsertOp::create(b, next, carried[1], expert)};
+}
+
+/// No slot of any expert.
+static Value noCounts(ImplicitLocOpBuilder &b, LimitOp op) {
+  return filled(b, OpFoldResult(b.getIndexAttr(op.getExperts())),
+                constantI32(b, 0));
+}
+
 /// Slots in the order in which they stand: count them for each expert.
 static Value limitInOrder(ImplicitLocOpBuilder &b, LimitOp op, Value none) {
   Value idx = op.getIdx();
@@ -143,122 +171,127 @@ static Value limitInOrder(ImplicitLocOpBuilder &b, LimitOp op, Value none) {
           ValueRange carried) -> SmallVector<Value> {
         Value capacity =
             capacityOf(b, op, arith::SubIOp::create(b, end, first));
-        Value counts = filled(b, OpFoldResult(b.getIndexAttr(op.getExperts())),
-                              constantI32(b, 0));
         Tokens tokens = {first, end, op.getTokenMajor()};
-        Value kept = forEachSlot(
-            b, idx, tokens, {carried[0], counts},
-            [&](ImplicitLocOpBuilder &b, Value t, Value j, Value expert,
-                ValueRange carried) -> SmallVector<Value> {
-              Value count = tensor::ExtractOp::create(b, carried[1], expert);
-              Value fits = arith::CmpIOp::create(b, arith::CmpIPredicate::slt,
-                                                 count, capacity);
-              Value kept = arith::SelectOp::create(b, fits, toI32(b, expert),
-                                                   constantI32(b, -1));
-              Value next = arith::AddIOp::create(b, count, constantI32(b, 1));
-              return {tensor::InsertOp::create(b, kept, carried[0],
-                                               ValueRange{t, j}),
-                      tensor::InsertOp::create(b, next, carried[1], expert)};
-            })[0];
-        return {kept};
+        return {forEachSlot(b, idx, tokens, {carried[0], noCounts(b, op)},
+                            [&](ImplicitLocOpBuilder &b, Value t, Value j,
+                                Value expert, ValueRange carried) {
+                              return admit(b, t, j, expert, capacity, carried);
+                            })[0]};
       })[0];
 }
 
-/// The group of each token and the capacity in it, [T] both.
-static std::pair<Value, Value> describeTokens(ImplicitLocOpBuilder &b,
-                                              LimitOp op) {
-  Value tokens = tensor::DimOp::create(b, op.getIdx(), 0);
-  Value init = empty(b, OpFoldResult(tokens), b.getI32Type());
-  SmallVector<Value> described = forEachGroup(
-      b, op.getCu(), tokens, {init, init},
-      [&](ImplicitLocOpBuilder &b, Value group, Value first, Value end,
-          ValueRange carried) -> SmallVector<Value> {
-        Value capacity =
-            capacityOf(b, op, arith::SubIOp::create(b, end, first));
-        return forLoop(b, first, end, carried,
-                       [&](ImplicitLocOpBuilder &b, Value t,
-                           ValueRange carried) -> SmallVector<Value> {
-                         return {tensor::InsertOp::create(b, toI32(b, group),
-                                                          carried[0], t),
-                                 tensor::InsertOp::create(b, capacity,
-                                                          carried[1], t)};
-                       })
-            .getResults();
-      });
-  return {described[0], described[1]};
+/// The digits of a radix sort.
+static constexpr int64_t kDigitBits = 8, kDigits = 1 << kDigitBits;
+
+/// One pass of a radix sort: the first `count` elements of `from`, by digit
+/// `shift` of their keys, to `to`; equal ones stay in order.
+static Value sortByDigit(ImplicitLocOpBuilder &b, Value from, Value to,
+                         Value keys, Value count, int64_t shift) {
+  Value zero = constantIndex(b, 0), one = constantI32(b, 1);
+  auto digitAt = [&](ImplicitLocOpBuilder &b, Value i) {
+    Value key = tensor::ExtractOp::create(b, keys, indexAt(b, from, i));
+    Value rest = arith::ShRUIOp::create(b, key, constantI32(b, shift));
+    return toIndex(b,
+                   arith::AndIOp::create(b, rest, constantI32(b, kDigits - 1)));
+  };
+  auto add = [&](ImplicitLocOpBuilder &b, Value numbers, Value at) -> Value {
+    Value old = tensor::ExtractOp::create(b, numbers, at);
+    return tensor::InsertOp::create(b, arith::AddIOp::create(b, old, one),
+                                    numbers, at);
+  };
+  Value counts = forLoop(b, zero, count,
+                         filled(b, OpFoldResult(b.getIndexAttr(kDigits)),
+                                constantI32(b, 0)),
+                         [&](ImplicitLocOpBuilder &b, Value i,
+                             ValueRange counts) -> SmallVector<Value> {
+                           return {add(b, counts[0], digitAt(b, i))};
+                         })
+                     .getResult(0);
+  Value places =
+      forLoop(b, zero, constantIndex(b, kDigits), {counts, constantI32(b, 0)},
+              [&](ImplicitLocOpBuilder &b, Value digit,
+                  ValueRange carried) -> SmallVector<Value> {
+                Value own = tensor::ExtractOp::create(b, carried[0], digit);
+                return {
+                    tensor::InsertOp::create(b, carried[1], carried[0], digit),
+                    arith::AddIOp::create(b, carried[1], own)};
+              })
+          .getResult(0);
+  return forLoop(b, zero, count, {to, places},
+                 [&](ImplicitLocOpBuilder &b, Value i,
+                     ValueRange carried) -> SmallVector<Value> {
+                   Value digit = digitAt(b, i);
+                   Value place = indexAt(b, carried[1], digit);
+                   Value element = tensor::ExtractOp::create(b, from, i);
+                   return {
+                       tensor::InsertOp::create(b, element, carried[0], place),
+                       add(b, carried[1], digit)};
+                 })
+      .getResult(0);
 }
 
-/// Slots by priority: each is kept if fewer than `capacity` of its expert and
-/// group are preferred to it.
+/// Slots by priority: those of each group are sorted, from the order in which
+/// equal ones are admitted, and then counted for each expert.
 static Value limitByPriority(ImplicitLocOpBuilder &b, LimitOp op, Value none) {
-  Value idx = op.getIdx();
-  Value tokens = tensor::DimOp::create(b, idx, 0);
+  Value idx = op.getIdx(), zero = constantIndex(b, 0);
   Value k = tensor::DimOp::create(b, idx, 1);
-  Value groups, capacities;
-  std::tie(groups, capacities) = describeTokens(b, op);
-  auto assign = AssignOp::create(b, idx, op.getExperts());
-  Value perm = assign.getPerm(), offsets = assign.getOffsets();
-  auto slotAt = [&](ImplicitLocOpBuilder &b, Value r) -> SmallVector<Value> {
-    Value flat = indexAt(b, perm, r);
-    return {arith::DivUIOp::create(b, flat, k),
-            arith::RemUIOp::create(b, flat, k)};
-  };
-  auto candidateAt = [&](ImplicitLocOpBuilder &b, ArrayRef<Value> slot) {
-    Value key = tensor::ExtractOp::create(b, op.getPriority(), slot);
-    auto [major, minor, extent] = op.getTokenMajor()
-                                      ? std::tuple(slot[0], slot[1], k)
-                                      : std::tuple(slot[1], slot[0], tokens);
-    Value order = arith::AddIOp::create(
-        b, arith::MulIOp::create(b, major, extent), minor);
-    return candidate(b, key, order);
-  };
-  auto rank = [&](ImplicitLocOpBuilder &b, Value first, Value end,
-                  ArrayRef<Value> slot) {
-    Value group = tensor::ExtractOp::create(b, groups, slot[0]);
-    Value own = candidateAt(b, slot);
-    return forLoop(b, first, end, constantI32(b, 0),
-                   [&](ImplicitLocOpBuilder &b, Value r,
-                       ValueRange count) -> SmallVector<Value> {
-                     SmallVector<Value> other = slotAt(b, r);
-                     Value sameGroup = arith::CmpIOp::create(
-                         b, arith::CmpIPredicate::eq, group,
-                         tensor::ExtractOp::create(b, groups, other[0]));
-                     Value isPreferred =
-                         arith::CmpIOp::create(b, arith::CmpIPredicate::sgt,
-                                               candidateAt(b, other), own);
-                     Value counts = arith::ExtUIOp::create(
-                         b, b.getI32Type(),
-                         arith::AndIOp::create(b, sameGroup, isPreferred));
-                     return {arith::AddIOp::create(b, count[0], counts)};
-                   })
-        .getResult(0);
-  };
-  return forLoop(
-             b, constantIndex(b, 0), constantIndex(b, op.getExperts()), none,
-             [&](ImplicitLocOpBuilder &b, Value expert,
-                 ValueRange carried) -> SmallVector<Value> {
-               Value first = indexAt(b, offsets, expert);
-               Value next =
-                   arith::AddIOp::create(b, expert, constantIndex(b, 1));
-               Value end = indexAt(b, offsets, next);
-               return forLoop(b, first, end, carried,
-                              [&](ImplicitLocOpBuilder &b, Value r,
-                                  ValueRange carried) -> SmallVector<Value> {
-                                SmallVector<Value> slot = slotAt(b, r);
-                                Value fits = arith::CmpIOp::create(
-                                    b, arith::CmpIPredicate::slt,
-                                    rank(b, first, end, slot),
-                                    tensor::ExtractOp::create(b, capacities,
-                                                              slot[0]));
-                                Value kept = arith::SelectOp::create(
-                                    b, fits, toI32(b, expert),
-                                    constantI32(b, -1));
-                                return {tensor::InsertOp::create(
-                                    b, kept, carried[0], slot)};
-                              })
-                   .getResults();
-             })
-      .getResult(0);
+  AffineExpr s0, s1;
+  bindSymbols(b.getContext(), s0, s1);
+  OpFoldResult numSlots = affine::makeComposedFoldedAffineApply(
+      b, b.getLoc(), s0 * s1, tensor::getMixedSizes(b, b.getLoc(), idx));
+  auto perSlot = [&] { return empty(b, numSlots, b.getI32Type()); };
+  return forEachGroup(
+      b, op.getCu(), tensor::DimOp::create(b, idx, 0),
+      {none, perSlot(), perSlot(), perSlot()},
+      [&](ImplicitLocOpBuilder &b, Value, Value first, Value end,
+          ValueRange carried) -> SmallVector<Value> {
+        Value tokens = arith::SubIOp::create(b, end, first);
+        Value count = arith::MulIOp::create(b, tokens, k);
+        auto listed = forLoop(
+            b, zero, count, {carried[1], carried[3]},
+            [&](ImplicitLocOpBuilder &b, Value i,
+                ValueRange carried) -> SmallVector<Value> {
+              Value inner = op.getTokenMajor() ? k : tokens;
+              Value major = arith::DivUIOp::create(b, i, inner);
+              Value minor = arith::RemUIOp::create(b, i, inner);
+              if (!op.getTokenMajor())
+                std::swap(major, minor);
+              Value token = arith::AddIOp::create(b, first, major);
+              Value slot = arith::AddIOp::create(
+                  b, arith::MulIOp::create(b, token, k), minor);
+              Value priority = tensor::ExtractOp::create(
+                  b, op.getPriority(), ValueRange{token, minor});
+              // Turned around, so that the most preferred one is the least.
+              Value key = arith::XOrIOp::create(
+                  b, preference(b, priority),
+                  constantI32(b, std::numeric_limits<int32_t>::max()));
+              return {
+                  tensor::InsertOp::create(b, toI32(b, slot), carried[0], i),
+                  tensor::InsertOp::create(b, key, carried[1], slot)};
+            });
+        Value sorted = listed.getResult(0), keys = listed.getResult(1);
+        Value spare = carried[2];
+        for (int64_t shift = 0; shift < 32; shift += kDigitBits) {
+          Value next = sortByDigit(b, sorted, spare, keys, count, shift);
+          spare = std::exchange(sorted, next);
+        }
+        Value capacity = capacityOf(b, op, tokens);
+        Value kept =
+            forLoop(b, zero, count, {carried[0], noCounts(b, op)},
+                    [&](ImplicitLocOpBuilder &b, Value i, ValueRange carried) {
+                      Value slot = indexAt(b, sorted, i);
+                      Value t = arith::DivUIOp::create(b, slot, k);
+                      Value j = arith::RemUIOp::create(b, slot, k);
+                      return ifChosen(
+                          b, idx, t, j, carried,
+                          [&](ImplicitLocOpBuilder &b, Value t, Value j,
+                              Value expert, ValueRange carried) {
+                            return admit(b, t, j, expert, capacity, carried);
+                          });
+                    })
+                .getResult(0);
+        return {kept, sorted, spare, keys};
+      })[0];
 }
 
 namespace {
@@ -352,12 +385,8 @@ namespace {
 struct LowerAssignmentPass
     : mlir::moe::impl::LowerAssignmentPassBase<LowerAssignmentPass> {
   void runOnOperation() override {
-    // A limit by priorities sorts the slots with an assign of its own.
-    RewritePatternSet limits(&getContext());
-    limits.add<LowerLimit>(&getContext());
-    walkAndApplyPatterns(getOperation(), std::move(limits));
     RewritePatternSet patterns(&getContext());
-    patterns.add<LowerAssign>(&getContext());
+    patterns.add<LowerAssign, LowerLimit>(&getContext());
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };

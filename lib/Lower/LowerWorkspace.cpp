@@ -69,8 +69,13 @@ static bool isMonotone(Operation *op) {
   }
   if (auto div = dyn_cast<arith::DivUIOp>(op))
     return matchPattern(div.getRhs(), m_Constant());
+  // A mask that rounds down to a power of two.
+  APInt mask;
+  if (isa<arith::AndIOp>(op) &&
+      matchPattern(op->getOperand(1), m_ConstantInt(&mask)))
+    return (-mask).isPowerOf2();
   return isa<arith::AddIOp, arith::MulIOp, arith::MinSIOp, arith::MaxSIOp,
-             arith::IndexCastOp>(op);
+             arith::MinUIOp, arith::MaxUIOp, arith::IndexCastOp>(op);
 }
 
 namespace {

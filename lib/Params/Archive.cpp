@@ -28,6 +28,8 @@ static constexpr uint64_t kPage = 4096;
 static constexpr uint64_t kLengthBytes = 8;
 
 std::string mlir::moe::getDTypeName(Type elementType) {
+  if (isa<Float8E4M3FNType>(elementType))
+    return "f8_e4m3";
   return debugString(elementType);
 }
 

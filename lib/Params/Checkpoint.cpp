@@ -111,11 +111,6 @@ llvm::Expected<StringRef> Checkpoint::read(StringRef name,
   return StringRef(tensor.contents->data);
 }
 
-bool Checkpoint::hasF16(StringRef name) const {
-  auto it = tensors.find(name);
-  return it != tensors.end() && it->second.contents->dtype == MOE_F16;
-}
-
 llvm::Error Checkpoint::checkAllRead() const {
   std::set<StringRef> unread;
   for (const auto &[name, tensor] : tensors)

@@ -9,6 +9,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe/Params/ParameterArray.h"
+#include "moe/IR/Packing.h"
 #include "moe/Params/SmallFloats.h"
 
 #include "mlir/Dialect/Utils/IndexingUtils.h"
@@ -114,12 +115,8 @@ FailureOr<ParameterArray> ParameterArray::findStack(ParameterOp parameter,
     names.push_back(substitute(pattern, delinearize(i, strides),
                                parameter.getIndicesAttr()));
 
-  bool isF16 = type.getElementType().isF32() && !names.empty() &&
-               checkpoint.hasF16(names.front());
-  Type element =
-      isF16 ? Float16Type::get(type.getContext()) : type.getElementType();
   auto tensorType = RankedTensorType::get(
-      type.getShape().drop_front(extents.size()), element);
+      type.getShape().drop_front(extents.size()), type.getElementType());
   Stack stack;
   for (StringRef name : names) {
     llvm::Expected<StringRef> bytes = checkpoint.read(name, tensorType);
@@ -127,8 +124,8 @@ FailureOr<ParameterArray> ParameterArray::findStack(ParameterOp parameter,
       return parameter.emitError(llvm::toString(bytes.takeError()));
     stack.push_back(*bytes);
   }
-  return ParameterArray(type, isF16 ? Encoding::F16 : Encoding::Plain,
-                        std::move(stack), std::move(names));
+  return ParameterArray(type, Encoding::Plain, std::move(stack),
+                        std::move(names));
 }
 
 FailureOr<ParameterArray> ParameterArray::find(ParameterOp parameter,
@@ -149,6 +146,14 @@ FailureOr<ParameterArray> ParameterArray::find(ParameterOp parameter,
     return ParameterArray(type, Encoding::Mxfp4, std::move(sources[0].tensors),
                           std::move(sources[0].names),
                           std::move(sources[1].tensors));
+  if (parameter.getScaled()) {
+    ParameterArray array(type, Encoding::Fp8, std::move(sources[0].tensors),
+                         std::move(sources[0].names),
+                         std::move(sources[1].tensors));
+    array.out = type.getShape().end()[-2];
+    array.in = type.getShape().back();
+    return array;
+  }
   ParameterArray &viewed = sources.front();
   viewed.setOrder(type, viewed.number.compose(*parameter.getMap()));
   return std::move(viewed);
@@ -170,13 +175,49 @@ static void copy(const char *from, int64_t step, int64_t count, char *out) {
                 sizeof(T));
 }
 
+float ParameterArray::getScale(int64_t tensor, int64_t i) const {
+  int64_t matrix = i / (out * in), row = i / in % out, column = i % in;
+  int64_t rows = llvm::divideCeil(out, kScaleBlock);
+  int64_t columns = llvm::divideCeil(in, kScaleBlock);
+  int64_t block =
+      (matrix * rows + row / kScaleBlock) * columns + column / kScaleBlock;
+  float scale;
+  std::memcpy(&scale, scales[tensor].data() + block * sizeof(scale),
+              sizeof(scale));
+  return scale;
+}
+
+void ParameterArray::gatherFp8(int64_t tensor, int64_t first, int64_t step,
+                               int64_t count, char *to) const {
+  bool isBF16 = type.getElementType().isBF16();
+  while (count > 0) {
+    // Neighbours share a scale up to the end of the block or the row.
+    int64_t column = first % in;
+    int64_t left = std::min(kScaleBlock - column % kScaleBlock, in - column);
+    int64_t span = step == 1 ? std::min(count, left) : 1;
+    float scale = getScale(tensor, first);
+    for (int64_t i = 0; i < span; ++i) {
+      float value = expandE4M3(tensors[tensor][first + i]) * scale;
+      if (isBF16) {
+        uint16_t rounded = roundToBF16(value);
+        std::memcpy(to + i * sizeof(rounded), &rounded, sizeof(rounded));
+      } else {
+        std::memcpy(to + i * sizeof(value), &value, sizeof(value));
+      }
+    }
+    to += span * (isBF16 ? sizeof(uint16_t) : sizeof(float));
+    first += span * step;
+    count -= span;
+  }
+}
+
 void ParameterArray::gather(int64_t begin, int64_t step, int64_t count,
-                            char *out) const {
+                            char *to) const {
   int64_t bytes = type.getElementTypeBitWidth() / 8;
   int64_t tensor = begin / elementsPerTensor;
   if ((begin + (count - 1) * step) / elementsPerTensor != tensor) {
     for (int64_t i = 0; i < count; ++i)
-      gather(begin + i * step, step, /*count=*/1, out + i * bytes);
+      gather(begin + i * step, step, /*count=*/1, to + i * bytes);
     return;
   }
   const char *data = tensors[tensor].data();
@@ -185,26 +226,20 @@ void ParameterArray::gather(int64_t begin, int64_t step, int64_t count,
   case Encoding::Plain:
     switch (bytes) {
     case 1:
-      return copy<uint8_t>(data + first, step, count, out);
+      return copy<uint8_t>(data + first, step, count, to);
     case 2:
-      return copy<uint16_t>(data + 2 * first, step, count, out);
+      return copy<uint16_t>(data + 2 * first, step, count, to);
     default:
-      return copy<uint32_t>(data + 4 * first, step, count, out);
+      return copy<uint32_t>(data + 4 * first, step, count, to);
     }
-  case Encoding::F16:
-    for (int64_t i = 0; i < count; ++i) {
-      uint16_t half;
-      std::memcpy(&half, data + 2 * (first + i * step), sizeof(half));
-      uint32_t value = expandF16(half);
-      std::memcpy(out + i * sizeof(value), &value, sizeof(value));
-    }
-    return;
+  case Encoding::Fp8:
+    return gatherFp8(tensor, first, step, count, to);
   case Encoding::Mxfp4:
     for (int64_t i = 0; i < count; ++i) {
       int64_t at = first + i * step;
       uint8_t pair = data[at / 2], scale = scales[tensor][at / 32];
       uint16_t value = expandMxfp4(at % 2 == 0 ? pair & 15 : pair >> 4, scale);
-      std::memcpy(out + i * sizeof(value), &value, sizeof(value));
+      std::memcpy(to + i * sizeof(value), &value, sizeof(value));
     }
     return;
   }

@@ -1,4 +1,4 @@
-//===- SmallFloats.cpp - Conversions of floats of 4 and 16 bits -----------===//
+//===- SmallFloats.cpp - Conversions of floats of few bits ----------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -37,4 +37,21 @@ static Table makeTable() {
 uint16_t mlir::moe::expandMxfp4(uint8_t code, uint8_t scale) {
   static const Table table = makeTable();
   return table[scale][code];
+}
+
+float mlir::moe::expandE4M3(uint8_t code) {
+  static const std::array<float, 256> table = [] {
+    std::array<float, 256> table;
+    for (int code = 0; code < 256; ++code) {
+      int exponent = code >> 3 & 15, fraction = code & 7;
+      float magnitude = exponent == 0
+                            ? std::ldexp(float(fraction), -9)
+                            : std::ldexp(8.0f + float(fraction), exponent - 10);
+      if ((code & 0x7f) == 0x7f)
+        magnitude = std::numeric_limits<float>::quiet_NaN();
+      table[code] = code < 128 ? magnitude : -magnitude;
+    }
+    return table;
+  }();
+  return table[code];
 }

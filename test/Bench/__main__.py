@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -24,7 +25,11 @@ import machine
 from cell import Cell
 from contender import Contender, Refusal, place
 from environments import OURS, PEERS, ROOT
-from layer import Exact, write_weights
+from layer import Exact, make_inputs, write_weights
+from models import MODELS, work, write_checkpoint
+from models import TOKENS as LENGTHS
+from models import inputs as make_tokens
+from models import shapes as tensors
 from shapes import BITS, KINDS, ROUTINGS, SHAPES, TOKENS, Kind, Shape
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
@@ -50,6 +55,7 @@ def main() -> None:
         "threads": options.threads,
         "rooflines": [],
         "cells": [],
+        "models": [],
     }
     with contextlib.closing(machine.Rooflines(SCRATCH, options.threads)) as rooflines:
 
@@ -60,9 +66,13 @@ def main() -> None:
             path.write_text(json.dumps(result, indent=1) + "\n")
 
         everything()
-        for name in options.layer:
-            for kind in options.kind:
-                result["cells"] += measure(SHAPES[name], kind, rooflines, options)
+        run = Run(options, rooflines)
+        for kind in options.kind:
+            for name in options.layer:
+                result["cells"] += run.layer(SHAPES[name], kind)
+                path.write_text(json.dumps(result, indent=1) + "\n")
+            for name in options.model:
+                result["models"] += run.model(name, kind)
                 path.write_text(json.dumps(result, indent=1) + "\n")
         everything()
     print(path)
@@ -73,7 +83,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/dev bench", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one layer, balanced, three numbers of tokens")
     quick = "--quick" in sys.argv
-    parser.add_argument("--layer", nargs="+", choices=SHAPES, default=["olmoe"] if quick else list(SHAPES))
+    parser.add_argument("--layer", nargs="*", choices=SHAPES, default=["olmoe"] if quick else list(SHAPES))
+    parser.add_argument("--model", nargs="*", choices=MODELS, default=[] if quick else list(MODELS))
     parser.add_argument(
         "--kind", nargs="+", choices=kinds, default=list(kinds), help="format of weights * compute type"
     )
@@ -109,52 +120,82 @@ def timing(options: argparse.Namespace):
             place(os.getpid(), options.prepare_cpus)
 
 
-def measure(shape: Shape, kind: Kind, rooflines: machine.Rooflines, options: argparse.Namespace) -> list[dict]:
-    """All cells of a layer and a kind. Peers that do not fit in memory together are timed in groups, each with ours."""
-    weights = SCRATCH / "weights" / shape.name
-    if not (weights / "done").exists():
-        write_weights(shape, weights)
-        (weights / "done").touch()
-    size = shape.size * BITS[kind.format] / 8
-    copies = math.ceil(ROTATED / size)
-    cells = [
-        Cell(shape, kind, routing, tokens)
-        for routing in options.routing
-        for tokens in sorted(options.tokens, reverse=True)
-    ]
-    waiting = [PEERS[name] for name in options.peer if kind.format in PEERS[name].variants]
-    refused, exact = {}, Exact(shape, Weights(weights / "bf16"))
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
-        while OURS.name not in refused:
-            budget = options.memory * 2**30
-            with contextlib.ExitStack() as stack:
-                group = []
-                for peer in [OURS, *waiting]:
-                    # Some keep what they pack from beside what they have packed.
-                    if group and budget < 2 * copies * size:
-                        break
-                    variants = options.isa if peer is OURS else peer.variants[kind.format]
-                    try:
-                        contender = Contender(peer, options.threads, SCRATCH / "contenders.log")
-                        stack.callback(contender.close)
-                        contender.prepare(shape, kind, variants, copies, weights, Path(scratch))
-                        budget -= contender.resident()
-                        group += [(contender, variant) for variant in variants]
-                    except (Refusal, subprocess.CalledProcessError) as refusal:
-                        print(f"{shape.name} {kind} {peer.name}: {refusal}", flush=True)
-                        refused[peer.name] = {"refused": str(refusal)}
-                        if peer is OURS:
+class Run:
+    """What is asked for, and the machine's rooflines."""
+
+    def __init__(self, options: argparse.Namespace, rooflines: machine.Rooflines):
+        self._options, self._rooflines = options, rooflines
+
+    def layer(self, shape: Shape, kind: Kind) -> list[dict]:
+        """All cells of a layer and a kind."""
+        weights = SCRATCH / "weights" / shape.name
+        if not (weights / "done").exists():
+            write_weights(shape, weights)
+            (weights / "done").touch()
+        options, bits, runs = self._options, BITS[kind.format], []
+        for routing in options.routing:
+            for tokens in sorted(options.tokens, reverse=True):
+                # An odd number: copies of the layer come round at other inputs.
+                rows, active = make_inputs(shape, tokens, routing, 31 if tokens <= 16 else 7)
+                labels = {"layer": shape.name, "routing": routing, "tokens": tokens}
+                runs.append((Cell(labels, kind, shape.flops(tokens), shape.bytes(active, bits)), rows))
+        size = shape.size * bits / 8
+        copies = math.ceil(ROTATED / size)
+        job = {"shape": asdict(shape), "copies": copies, "weights": str(weights)}
+        peers = [PEERS[name] for name in options.peer]
+        return self._groups("layer", kind, peers, job, copies * size, runs, Exact(shape, Weights(weights / "bf16")))
+
+    def model(self, name: str, kind: Kind) -> list[dict]:
+        """All cells of a model and a kind."""
+        config, weights, bits = MODELS[name], SCRATCH / "models" / name, BITS[kind.format]
+        if not (weights / "done").exists():
+            write_checkpoint(config, weights)
+            (weights / "done").touch()
+        runs = []
+        for tokens in sorted(LENGTHS, reverse=True):
+            cell = Cell({"model": name, "tokens": tokens}, kind, *work(config, tokens, bits))
+            runs.append((cell, make_tokens(config, tokens)))
+        size = sum(map(math.prod, tensors(config).values())) * bits / 8
+        peers = [replace(PEERS["llama-cpp-python"], variants={name: ("GGUF",) for name in ("bf16", "q8_0", "q4_0")})]
+        return self._groups("model", kind, peers, {"copies": 1, "weights": str(weights)}, size, runs, None)
+
+    def _groups(self, what, kind, peers, job, size, runs, exact) -> list[dict]:
+        """Times cells. Peers that do not fit in memory together are timed in groups, each with ours."""
+        options, refused = self._options, {}
+        waiting = [peer for peer in peers if kind.format in peer.variants]
+        with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
+            job = job | asdict(kind) | {"scratch": scratch}
+            while OURS.name not in refused:
+                budget = options.memory * 2**30
+                with contextlib.ExitStack() as stack:
+                    group = []
+                    for peer in [OURS, *waiting]:
+                        # Some keep what they pack from beside what they have packed.
+                        if group and budget < 2 * size:
                             break
-                    if peer is not OURS:
-                        waiting.remove(peer)
-                for cell in cells if OURS.name not in refused else []:
-                    cell.run(group, exact, Path(scratch), rooflines, timing(options), options.cpus, options.seconds)
-                    print(cell, flush=True)
-            if not waiting:
-                break
-    for cell in cells:
-        cell.result["contenders"] |= refused
-    return [cell.result for cell in cells]
+                        variants = options.isa if peer is OURS else peer.variants[kind.format]
+                        try:
+                            contender = Contender(peer, options.threads, SCRATCH / "contenders.log", what)
+                            stack.callback(contender.close)
+                            contender.prepare(**job, variants=variants)
+                            budget -= contender.resident()
+                            group += [(contender, variant) for variant in variants]
+                        except (Refusal, subprocess.CalledProcessError) as refusal:
+                            print(f"{kind} {peer.name}: {refusal}", flush=True)
+                            refused[peer.name] = {"refused": str(refusal)}
+                        if peer is not OURS:
+                            waiting.remove(peer)
+                        elif not group:
+                            break
+                    for cell, inputs in runs if group else []:
+                        place = timing(options), options.cpus, options.seconds
+                        cell.run(group, inputs, exact, Path(scratch), self._rooflines, *place)
+                        print(cell, flush=True)
+                if not waiting:
+                    break
+        for cell, _ in runs:
+            cell.result["contenders"] |= refused
+        return [cell.result for cell, _ in runs]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""One cell: contenders that have prepared a layer, on rows of one routing and number of tokens."""
+"""One cell: contenders that have prepared a layer or model, on inputs of one size."""
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,7 @@ import machine
 import numpy as np
 from contender import Contender, Refusal
 from environments import OURS
-from layer import Exact, make_inputs
-from shapes import BITS, ERROR, Kind, Shape
+from shapes import ERROR, Kind
 
 PAIRS = 15
 """Turns of each contender at least."""
@@ -23,7 +23,10 @@ CHECKED = 32
 """Rows of a result that are compared: float64 takes long."""
 
 DISTURBED = 0.03
-"""Share of the CPUs that others may have; a cell in which they had more is measured again, once."""
+"""Share of the CPUs that others may have; a cell in which they had more is measured again."""
+
+TRIES = 3
+"""Measurements of a cell at most."""
 
 
 @dataclass
@@ -59,53 +62,60 @@ class Cell:
         the ``ratio`` of their time to ours. ``disturbed`` is the share of the CPUs that bystanders had.
     """
 
-    def __init__(self, shape: Shape, kind: Kind, routing: str, tokens: int):
-        self.shape, self.kind, self.routing, self.tokens = shape, kind, routing, tokens
-        self.result = {"layer": shape.name, "kind": str(kind), "routing": routing, "tokens": tokens, "contenders": {}}
+    def __init__(self, labels: dict, kind: Kind, flops: float, bytes: float):
+        self._kind = kind
+        self.result = labels | {"kind": str(kind), "flops": flops, "bytes": bytes, "contenders": {}}
 
     def run(
         self,
         group: list[tuple[Contender, str]],
-        layer: Exact,
+        inputs: np.ndarray,
+        exact: Callable[[np.ndarray], np.ndarray] | None,
         scratch: Path,
         rooflines: machine.Rooflines,
         timing: AbstractContextManager,
         cpus: set[int],
         seconds: float,
     ) -> None:
-        """Time contenders in turns, `seconds` for each at least."""
-        path = scratch / "rows.npy"
-        # An odd number: copies of the layer come round at other inputs.
-        rows, active = make_inputs(self.shape, self.tokens, self.routing, 31 if self.tokens <= 16 else 7)
-        np.save(path, rows)
-        self.result["flops"] = self.shape.flops(self.tokens)
-        self.result["bytes"] = self.shape.bytes(active, BITS[self.kind.format])
-        checked = np.linspace(0, self.tokens - 1, min(self.tokens, CHECKED)).astype(int)
-        wanted = layer(rows[0, checked])
+        """Time contenders in turns, `seconds` for each at least, on inputs [calls, ...].
+
+        `exact` makes the exact results [n, H] of rows [n, H] of the first input. Without it, results are compared with
+        those of the first contender.
+        """
+        path = scratch / "inputs.npy"
+        np.save(path, inputs)
+        self._checked, self._wanted = slice(None), None
+        if exact:
+            self._checked = np.linspace(0, len(inputs[0]) - 1, min(len(inputs[0]), CHECKED)).astype(int)
+            self._wanted = exact(inputs[0, self._checked])
         processes = [rooflines.process.pid, *(contender.pid for contender, _ in group)]
         with timing:
-            turns = [self._check(*one, cpus, path, scratch / "result.npy", checked, wanted) for one in group]
+            turns = [self._check(*one, cpus, path, scratch / "result.npy") for one in group]
             turns = [one for one in turns if one]
-            units = {one.variant: rooflines.unit(self.kind.compute, one.variant) for one in turns if one.ours}
+            units = {one.variant: rooflines.unit(self._kind.compute, one.variant) for one in turns if one.ours}
             measured = sorted({machine.BANDWIDTH, *units.values()})
-            for _ in range(2):
+            for _ in range(TRIES):
+                machine.wait_for_quiet(cpus, DISTURBED)
                 bystanders = machine.Bystanders(cpus, processes)
                 rates = self._take_turns(turns, rooflines, measured, seconds)
-                self.result["disturbed"] = bystanders.share()
-                if self.result["disturbed"] < DISTURBED:
+                disturbed = bystanders.share()
+                if disturbed < DISTURBED:
                     break
+        self.result["disturbed"] = max(disturbed, self.result.get("disturbed", 0))
         self._summarize(turns, rates, units)
 
-    def _check(self, contender, variant, cpus, path, result, checked, wanted) -> Turns | None:
-        """Compares a result with the exact one, and takes a first turn; None if the contender refuses."""
+    def _check(self, contender, variant, cpus, path, result) -> Turns | None:
+        """Compares a result with the one that is wanted, and takes a first turn; None if the contender refuses."""
         turns = Turns(contender, variant, 0)
         try:
             contender.move(cpus)
             contender.inputs(path)
-            got = contender.output(variant, result)[checked]
-            turns.error = float(np.sqrt(np.mean((got - wanted) ** 2) / np.mean(wanted**2)))
-            if not turns.error < ERROR[self.kind.format]:
-                raise Refusal(f"error {turns.error:.1e}, expected below {ERROR[self.kind.format]}")
+            got = contender.output(variant, result)[self._checked]
+            if self._wanted is None:
+                self._wanted = got
+            turns.error = float(np.sqrt(np.mean((got - self._wanted) ** 2) / np.mean(self._wanted**2)))
+            if not turns.error < ERROR[self._kind.format]:
+                raise Refusal(f"error {turns.error:.1e}, expected below {ERROR[self._kind.format]}")
             contender.turn(variant)
         except Refusal as refusal:
             self.result["contenders"][turns.name] = {"refused": str(refusal)}
@@ -131,11 +141,12 @@ class Cell:
         contenders = self.result["contenders"]
         baseline = next((one.times for one in turns if one.ours), None)
         for one in turns:
-            summary = contenders[one.name] = one.summary()
-            if one.ours:
+            # Ours are in every group of contenders; those of the first count.
+            summary = contenders.setdefault(one.name, one.summary())
+            if one.ours and "share" not in summary:
                 bounds = [self._bound(rate, units[one.variant]) for rate in rates]
                 summary["share"] = statistics.median(bound / mine for bound, mine in zip(bounds, one.times))
-            elif baseline:
+            elif baseline and not one.ours:
                 summary["ratio"] = statistics.median(theirs / mine for theirs, mine in zip(one.times, baseline))
         if rates:
             self.result["rates"] = {name: statistics.median(rate[name] for rate in rates) for name in rates[0]}
@@ -145,7 +156,8 @@ class Cell:
         return max(self.result["flops"] / rates[unit], self.result["bytes"] / rates[machine.BANDWIDTH])
 
     def __str__(self) -> str:
-        described = " ".join(str(self.result[name]) for name in ("layer", "kind", "routing", "tokens"))
+        labels = ("layer", "model", "kind", "routing", "tokens")
+        described = " ".join(str(self.result[name]) for name in labels if name in self.result)
         times = [
             f"{name} {1e3 * found['median']:.2f} ms "
             + (f"({found['ratio']:.2f})" if "ratio" in found else f"{100 * found.get('share', 0):.0f} %")

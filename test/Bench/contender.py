@@ -9,14 +9,12 @@ import os
 import select
 import signal
 import subprocess
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from environments import Peer
-from shapes import Kind, Shape
 
-TURN = 0.03
+TURN = 0.1
 """Seconds of calls of a turn at least: the first call of a turn finds caches full of another's data."""
 
 
@@ -43,9 +41,11 @@ class Contender:
     threads : int
     log : path
         File for what it prints.
+    what : str
+        ``"layer"`` or ``"model"``: which of its scripts.
     """
 
-    def __init__(self, peer: Peer, threads: int, log: Path):
+    def __init__(self, peer: Peer, threads: int, log: Path, what: str = "layer"):
         self.name = peer.name
         self._threads = threads
         environment = os.environ | {
@@ -56,7 +56,7 @@ class Contender:
         }
         with open(log, "a") as output:
             self._process = subprocess.Popen(
-                [peer.python(), peer.script],
+                [peer.python(), peer.script(what)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -65,17 +65,14 @@ class Contender:
                 start_new_session=True,
             )
 
-    def prepare(
-        self, shape: Shape, kind: Kind, variants: tuple[str, ...], copies: int, weights: Path, scratch: Path
-    ) -> None:
-        """Build the layer; its calls rotate through so many copies of it.
+    def prepare(self, **job) -> None:
+        """Build a layer or model, of the job that `worker.serve` describes.
 
         Raises
         ------
         Refusal
         """
-        job = {"shape": asdict(shape), "variants": variants, "copies": copies, "threads": self._threads}
-        self._ask(prepare=job | asdict(kind) | {"weights": str(weights), "scratch": str(scratch)})
+        self._ask(prepare=job | {"threads": self._threads})
 
     def inputs(self, path: Path) -> None:
         """Use the rows of a file, an array [calls, T, H] f32, from now on."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -35,10 +34,9 @@ class Peer:
     requirements: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
 
-    @property
-    def script(self) -> Path:
-        """Defines its `Layer`; the ending keeps it apart from the package that it imports."""
-        return ROOT / "test/Bench/peers" / f"{re.sub(r'[-.]', '_', self.name)}_layer.py"
+    def script(self, what: str) -> Path:
+        """What runs a ``"layer"`` or a ``"model"``; the ending keeps it apart from the package that it imports."""
+        return ROOT / "test/Bench/peers" / f"{self.name.replace('-', '_')}_{what}.py"
 
     def python(self) -> Path:
         """The interpreter of its environment, which is made first if need be.
@@ -53,10 +51,11 @@ class Peer:
         folder = ROOT / "build/peers" / self.name
         wanted, installed = "\n".join(self.requirements + self.alone), folder / "installed.txt"
         if not installed.exists() or installed.read_text() != wanted:
+            print(f"download  {' '.join(self.requirements + self.alone)} and what they need", flush=True)
             folder.mkdir(parents=True, exist_ok=True)
             with open(folder.with_suffix(".log"), "w") as log:
                 for command in (
-                    [sys.executable, "-m", "venv", folder],
+                    [sys.executable, "-m", "venv", "--clear", folder],
                     [folder / "bin/python", "-m", "pip", "install", *self.requirements],
                     *([[folder / "bin/python", "-m", "pip", "install", "--no-deps", *self.alone]] * bool(self.alone)),
                 ):

@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,6 +71,16 @@ class Bystanders:
                 fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
                 others -= int(fields[11]) + int(fields[12])
         return others, total
+
+
+def wait_for_quiet(cpus: set[int], share: float) -> None:
+    """Wait, for a minute at most, until hardly anybody uses these CPUs."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        bystanders = Bystanders(cpus, [])
+        time.sleep(0.5)
+        if bystanders.share() < share:
+            break
 
 
 class Rooflines:

@@ -12,6 +12,9 @@ WIDTH, HEIGHT = 220, 150
 
 LEFT, TOP, GAP, BOTTOM = 44, 40, 40, 46
 
+LEGEND = 90
+"""Width of an entry."""
+
 COLORS = ("#4269d0", "#ef8a17", "#3ca951", "#d62246", "#8a5fbf", "#1a9ba1", "#a05a2c", "#e377b2", "#7f7f7f")
 """Told apart on white as on black."""
 
@@ -36,14 +39,15 @@ def grid(charts: dict[str, dict[str, Curve]], title: str, low: float, high: floa
     names = list(dict.fromkeys(name for curves in charts.values() for name in curves))
     colors = dict(zip(names, COLORS))
     columns, rows = min(3, max(1, len(charts))), -(-len(charts) // 3)
-    width, height = LEFT + columns * (WIDTH + GAP), TOP + rows * (HEIGHT + BOTTOM + 20) + 10
+    width = LEFT + max(columns * (WIDTH + GAP), LEGEND * len(names))
+    height = TOP + rows * (HEIGHT + BOTTOM + 20) + 10
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
         ' font-family="sans-serif" font-size="11" fill="#777">',
         f'<text x="{LEFT}" y="14" font-size="13">{escape(title)}, by tokens</text>',
     ]
     for place, name in enumerate(names):
-        x = LEFT + 90 * place
+        x = LEFT + LEGEND * place
         parts.append(f'<text x="{x + 14}" y="30">{escape(name)}</text>')
         parts.append(f'<path d="M{x} 26h10" stroke="{colors[name]}" stroke-width="2"/>')
     for place, (name, curves) in enumerate(charts.items()):

@@ -5,7 +5,7 @@
 // CHECK:      module attributes {moe.levels = [
 // CHECK-SAME:   {features = ["avx2", "bmi2", "f16c", "fma"], isa = "v3"},
 // CHECK-SAME:   {features = ["avx2", "bmi2", "f16c", "fma", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"], isa = "v4"}]
-// V5: error: expected an ISA level v3, v4, vnni or amx, got v5
+// V5: error: expected an ISA level v3, v4, vnni, amx or amx_emulated, got v5
 
 // CHECK-LABEL: func @forward.v3(
 // CHECK-SAME:    memref<?xf32> {moe.name = "x"}

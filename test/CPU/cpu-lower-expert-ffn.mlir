@@ -9,24 +9,33 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
   // CHECK:      %[[N:.*]] = arith.muli %[[T]], %c2
   // CHECK:      %[[SORTED:.*]] = memref.alloc(%[[N]]) : memref<?xi32>
   // CHECK:      memref.alloc() : memref<6xi32>
-  // Rows of tokens meet gate and up, which are activated.
-  // CHECK:      %[[HIDDEN:.*]] = memref.alloc(%[[N]]) : memref<?x16xf32>
-  // CHECK:      scf.parallel
-  // CHECK:        %[[SLOT:.*]] = memref.load %[[SORTED]][
-  // CHECK:        %[[I:.*]] = arith.index_cast %[[SLOT]]
-  // CHECK:        %[[TOKEN:.*]] = arith.divui %[[I]], %c2
-  // CHECK:        vector.transfer_read %[[X]][%[[TOKEN]],
-  // CHECK:        moe.panel_matmul
-  // CHECK:        %[[GATE:.*]] = vector.load
-  // CHECK:        %[[UP:.*]] = vector.load
-  // CHECK:        math.exp
-  // CHECK:        vector.transfer_write %{{.*}}, %[[HIDDEN]]
   // Each slot has a row.
   // CHECK:      %[[ROWS:.*]] = memref.alloc(%[[N]]) : memref<?x8xf32>
-  // CHECK:      scf.parallel
-  // CHECK:        vector.transfer_read %[[HIDDEN]]
-  // CHECK:        moe.panel_matmul
-  // CHECK:        vector.transfer_write %{{.*}}, %[[ROWS]]
+  // CHECK:      %[[HIDDEN:.*]] = memref.alloc(%{{.*}}) : memref<?x16xf32>
+  // With many chunks, a thread multiplies rows of tokens with gate and up, activates them, and multiplies with down.
+  // CHECK:      scf.if
+  // CHECK:        scf.parallel
+  // CHECK:          %[[SLOT:.*]] = memref.load %[[SORTED]][
+  // CHECK:          %[[I:.*]] = arith.index_cast %[[SLOT]]
+  // CHECK:          %[[TOKEN:.*]] = arith.divui %[[I]], %c2
+  // CHECK:          vector.transfer_read %[[X]][%[[TOKEN]],
+  // CHECK:          moe.panel_matmul
+  // CHECK:          %[[GATE:.*]] = vector.load
+  // CHECK:          %[[UP:.*]] = vector.load
+  // CHECK:          math.exp
+  // CHECK:          vector.transfer_write %{{.*}}, %[[HIDDEN]]
+  // CHECK:          vector.transfer_read %[[HIDDEN]]
+  // CHECK:          moe.panel_matmul
+  // CHECK:          vector.transfer_write %{{.*}}, %[[ROWS]]
+  // With few, one product follows the other.
+  // CHECK:      } else {
+  // CHECK:        scf.parallel
+  // CHECK:          moe.panel_matmul
+  // CHECK:          math.exp
+  // CHECK:        scf.parallel
+  // CHECK:          vector.transfer_read %[[HIDDEN]]
+  // CHECK:          moe.panel_matmul
+  // CHECK:          vector.transfer_write %{{.*}}, %[[ROWS]]
   // Slots are added in order.
   // CHECK:      scf.parallel
   // CHECK:        %[[SUM:.*]] = scf.for %[[J:.*]] = %c0{{.*}} to %c2

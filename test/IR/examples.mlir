@@ -11,6 +11,10 @@ moe.parameter @scales : tensor<4x16x192x5xi8> from "model.layers.{0}.mlp.experts
 moe.parameter @gate_up : tensor<4x16x192x160xbf16> mxfp4 of [@blocks, @scales]
 moe.parameter @gate : tensor<4x16x96x160xbf16> view of @gate_up by affine_map<(l, e, i, h) -> (l, e, 2 * i, h)>
 
+moe.parameter @down.fp8 : tensor<4x16x160x96xf8E4M3FN> from "model.layers.{0}.mlp.experts.{1}.down_proj.weight"
+moe.parameter @down.scales : tensor<4x16x2x1xf32> from "model.layers.{0}.mlp.experts.{1}.down_proj.weight_scale_inv"
+moe.parameter @down : tensor<4x16x160x96xbf16> fp8 of [@down.fp8, @down.scales]
+
 // CHECK-LABEL: func.func @dispatch(
 // CHECK: moe.dispatch
 func.func @dispatch(%x: tensor<?x160xf32>, %perm: tensor<?xi32>) {
@@ -130,7 +134,7 @@ func.func @num_threads() {
 // CHECK: moe.panel_matmul
 func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
   moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-    into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
+    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
   return
 }
 

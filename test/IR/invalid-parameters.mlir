@@ -2,13 +2,13 @@
 
 // One case for each label of a constraint on parameters in MoEOps.td, named after it.
 
-// expected-error @below {{'moe.parameter' op expected one of `from`, `view of`, `mxfp4 of` and `pack of`, got 0}}
+// expected-error @below {{'moe.parameter' op expected one of `from`, `view of`, `mxfp4 of`, `fp8 of` and `pack of`, got 0}}
 moe.parameter @parameter_c1 : tensor<4x4xf32>
 
 // -----
 
 moe.parameter @w : tensor<4x4xf32> from "w"
-// expected-error @below {{'moe.parameter' op expected one of `from`, `view of`, `mxfp4 of` and `pack of`, got 2}}
+// expected-error @below {{'moe.parameter' op expected one of `from`, `view of`, `mxfp4 of`, `fp8 of` and `pack of`, got 2}}
 moe.parameter @parameter_c1_two : tensor<4x4xf32> from "w" view of @w by affine_map<(i, j) -> (j, i)>
 
 // -----
@@ -166,14 +166,14 @@ moe.parameter @parameter_c9_missing : tensor<4x64xbf16> mxfp4 of [@blocks, @miss
 
 moe.parameter @blocks : tensor<4x2x16xi8> from "blocks"
 moe.parameter @scales : tensor<4x2xf32> from "scales"
-// expected-error @below {{'moe.parameter' op expected i8 tensors of the checkpoint, got @scales}}
+// expected-error @below {{'moe.parameter' op expected a tensor of 'i8' of the checkpoint, got @scales}}
 moe.parameter @parameter_c9_element : tensor<4x64xbf16> mxfp4 of [@blocks, @scales]
 
 // -----
 
 moe.parameter @blocks : tensor<4x2x16xi8> from "blocks"
 moe.parameter @part : tensor<4x2xi8> view of @blocks by affine_map<(i, g) -> (i, g, 0)>
-// expected-error @below {{'moe.parameter' op expected i8 tensors of the checkpoint, got @part}}
+// expected-error @below {{'moe.parameter' op expected a tensor of 'i8' of the checkpoint, got @part}}
 moe.parameter @parameter_c9_view : tensor<4x64xbf16> mxfp4 of [@blocks, @part]
 
 // -----
@@ -196,6 +196,60 @@ moe.parameter @blocks : tensor<4x2x16xi8> from "blocks"
 moe.parameter @scales : tensor<4x2xi8> from "scales"
 // expected-error @below {{'moe.parameter' op expected the type 'tensor<4x64xbf16>', got 'tensor<4x64xf32>'}}
 moe.parameter @parameter_c9_type : tensor<4x64xf32> mxfp4 of [@blocks, @scales]
+
+// -----
+
+moe.parameter @elements : tensor<200x130xf8E4M3FN> from "w"
+// expected-error @below {{'moe.parameter' op expected elements and scales, got 1 sources}}
+moe.parameter @parameter_c10 : tensor<200x130xbf16> fp8 of [@elements]
+
+// -----
+
+moe.parameter @elements : tensor<200x130xi8> from "w"
+moe.parameter @scales : tensor<2x2xf32> from "w.scales"
+// expected-error @below {{'moe.parameter' op expected a tensor of 'f8E4M3FN' of the checkpoint, got @elements}}
+moe.parameter @parameter_c10_elements : tensor<200x130xbf16> fp8 of [@elements, @scales]
+
+// -----
+
+moe.parameter @elements : tensor<200x130xf8E4M3FN> from "w"
+moe.parameter @scales : tensor<2x2xbf16> from "w.scales"
+// expected-error @below {{'moe.parameter' op expected a tensor of 'f32' of the checkpoint, got @scales}}
+moe.parameter @parameter_c10_scales : tensor<200x130xbf16> fp8 of [@elements, @scales]
+
+// -----
+
+moe.parameter @elements : tensor<3x200x130xf8E4M3FN> from "w.{0}"
+moe.parameter @scales : tensor<3x2x2xf32> from "w.scales"
+// expected-error @below {{'moe.parameter' op expected as many placeholders in "w.scales" as in "w.{0}"}}
+moe.parameter @parameter_c10_stack : tensor<3x200x130xbf16> fp8 of [@elements, @scales]
+
+// -----
+
+moe.parameter @elements : tensor<200xf8E4M3FN> from "w"
+moe.parameter @scales : tensor<2xf32> from "w.scales"
+// expected-error @below {{'moe.parameter' op expected matrices, got 'tensor<200xf8E4M3FN>'}}
+moe.parameter @parameter_c10_matrix : tensor<200xbf16> fp8 of [@elements, @scales]
+
+// -----
+
+moe.parameter @elements : tensor<3x200x130xf8E4M3FN> from "w"
+moe.parameter @scales : tensor<3x2x1xf32> from "w.scales"
+// expected-error @below {{'moe.parameter' op expected scales of the type 'tensor<3x2x2xf32>', got 'tensor<3x2x1xf32>'}}
+moe.parameter @parameter_c10_blocks : tensor<3x200x130xbf16> fp8 of [@elements, @scales]
+
+// -----
+
+moe.parameter @elements : tensor<200x130xf8E4M3FN> from "w"
+moe.parameter @scales : tensor<2x2xf32> from "w.scales"
+// expected-error @below {{'moe.parameter' op expected the type 'tensor<200x130xbf16>', or of f32, got 'tensor<200x130xf16>'}}
+moe.parameter @parameter_c10_type : tensor<200x130xf16> fp8 of [@elements, @scales]
+
+// -----
+
+moe.parameter @elements : tensor<33x4xf8E4M3FN> from "w"
+// expected-error @below {{'moe.parameter' op expected a matrix of floats to pack, got 'tensor<33x4xf8E4M3FN>'}}
+moe.parameter @parameter_c5_fp8 : tensor<2x4x32xf32> pack of [@elements]
 
 // -----
 

@@ -27,6 +27,11 @@ moe.parameter @gate : tensor<4x16x96x160xbf16> view of @fused by affine_map<(l, 
 // CHECK: moe.parameter @blocks : tensor<16x160x3x16xi8> from "blocks"
 moe.parameter @blocks : tensor<16x160x3x16xi8> from "blocks"
 moe.parameter @scales : tensor<16x160x3xi8> from "scales"
+// CHECK: moe.parameter @small : tensor<3x200x130xf8E4M3FN> from "small.{0}"
+moe.parameter @small : tensor<3x200x130xf8E4M3FN> from "small.{0}"
+moe.parameter @small.scales : tensor<3x2x2xf32> from "small_scale_inv.{0}"
+// CHECK: moe.parameter @large : tensor<3x200x130xf32> fp8 of [@small, @small.scales]
+moe.parameter @large : tensor<3x200x130xf32> fp8 of [@small, @small.scales]
 // CHECK: moe.parameter @down : tensor<16x160x96xbf16> mxfp4 of [@blocks, @scales]
 moe.parameter @down : tensor<16x160x96xbf16> mxfp4 of [@blocks, @scales]
 
@@ -258,12 +263,12 @@ func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache
 // CHECK-LABEL: func @panel_matmul(
 func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
   // CHECK:      moe.panel_matmul bf16 rows(%{{.*}}[%{{.*}}] count %{{.*}} : memref<?xi8>) depth 160 panel(%{{.*}}[%{{.*}}] : memref<?xbf16>)
-  // CHECK-SAME:   into(%{{.*}}[%{{.*}}] : memref<?xf32>) ahead(%{{.*}} burst %{{.*}})
+  // CHECK-SAME:   into(%{{.*}}[%{{.*}}] : memref<?xf32>) ahead(%{{.*}}[%{{.*}}] burst %{{.*}} : memref<?xbf16>)
   moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-    into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
+    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
   // CHECK:      moe.panel_matmul bf16 compute bf16 rows
   moe.panel_matmul bf16 compute bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-    into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
+    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
   return
 }
 

@@ -24,11 +24,21 @@ def random_bytes(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
     return {name: rng.integers(*ranges[name], shape, np.uint8) for name, shape in shapes.items()}
 
 
+def random_fp8(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
+    """The bits of any 8-bit floats that are numbers, as i8."""
+    rng = np.random.default_rng(2)
+    return {name: rng.choice([*range(-128, -1), *range(127)], shape).astype(np.int8) for name, shape in shapes.items()}
+
+
 def write_weights(folder: Path, weights: Mapping[str, np.ndarray], dtype: str) -> Path:
-    """Write model.safetensors with weights of a dtype, ``"f32"``, ``"bf16"`` or ``"f16"``; bytes stay bytes."""
+    """Write model.safetensors with weights of a dtype, ``"f32"``, ``"bf16"`` or ``"f16"``.
+
+    Bytes stay bytes, i8 are the bits of 8-bit floats, and the scales of these are f32 anyway.
+    """
     header, chunks, end = {}, [], 0
     for name, values in weights.items():
-        stored = "u8" if values.dtype == np.uint8 else dtype
+        stored = {"uint8": "u8", "int8": "f8_e4m3"}.get(values.dtype.name, dtype)
+        stored = "f32" if name.endswith("_scale_inv") else stored
         if stored == "bf16":
             values = (values.view(np.uint32) >> 16).astype(np.uint16)
         elif stored == "f16":

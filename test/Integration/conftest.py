@@ -2,16 +2,13 @@
 """What is compiled once in a session."""
 
 import functools
-from pathlib import Path
 
+import levels
 import pytest
 from programs import Program, compile_program
 
 import moec
 from moec.native import find_tool
-
-_CPU = set(Path("/proc/cpuinfo").read_text().split())
-_LEVELS = {"v3": {"avx2", "bmi2", "f16c", "fma"}, "v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}}
 
 
 def pytest_collection_modifyitems(items):
@@ -33,13 +30,10 @@ def packages(tmp_path_factory):
     return build
 
 
-@pytest.fixture(scope="session", params=_LEVELS)
+@pytest.fixture(scope="session", params=["v3", "v4"])
 def isa(request):
     """A level that this CPU has."""
-    missing = _LEVELS[request.param] - _CPU
-    if missing:
-        pytest.skip(f"this CPU lacks {', '.join(sorted(missing))}")
-    return request.param
+    return levels.require(request.param)
 
 
 @pytest.fixture(params=[False, True], ids=["unfused", "fused"])

@@ -6,19 +6,19 @@ from __future__ import annotations
 import itertools
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from checkpoints import random_bytes, random_weights, write_weights
+from checkpoints import random_bytes, random_fp8, random_weights, write_weights
 
 import moec
 from moec import reference
 from moec.native import find_tool
 
 _FOLDER = Path(__file__).parents[1] / "Programs"
-_PARAMETER = re.compile(r"moe\.parameter @(\S+) : tensor<([\dx]+)x(\w+)> (from|view of|mxfp4 of) (.*)")
+_PARAMETER = re.compile(r"moe\.parameter @(\S+) : tensor<([\dx]+)x(\w+)> (from|view of|mxfp4 of|fp8 of) (.*)")
 _VIEW = re.compile(r"@(\S+) by affine_map<(.*) -> (.*)>")
 _THREADS = (1, 3)
 
@@ -54,8 +54,8 @@ class Program:
         return call
 
 
-def compile_program(name: str, dtype: str, fuse: bool, folder: Path) -> Package:
-    """Compile a program with random weights.
+def compile_program(name: str, dtype: str, fuse: bool, folder: Path, options: Sequence[str] = ()) -> Package:
+    """Compile a program with random weights and further options.
 
     Programs declare weights in bf16 and write that word nowhere else, so that replacing it makes them f32.
     """
@@ -64,8 +64,9 @@ def compile_program(name: str, dtype: str, fuse: bool, folder: Path) -> Package:
     tensors = _random_tensors([p for p in parameters if p.origin == "from"])
     checkpoint = write_weights(folder / "checkpoint", tensors, dtype)
     path = folder / f"{name}.moe"
-    options = [f"--checkpoint={checkpoint}", f"--pipeline-options=fuse={str(fuse).lower()}"]
-    subprocess.run([find_tool("moe-compile"), "-", "-o", path, *options], input=text, text=True, check=True)
+    command = [find_tool("moe-compile"), "-", "-o", path, f"--checkpoint={checkpoint}"]
+    fusion = [] if fuse else ["--pipeline-options=fuse=false"]
+    subprocess.run([*command, *fusion, *options], input=text, text=True, check=True)
     weights: dict[str, np.ndarray] = {}
     for parameter in parameters:
         weights[parameter.name] = parameter.value(tensors, weights)
@@ -75,16 +76,16 @@ def compile_program(name: str, dtype: str, fuse: bool, folder: Path) -> Package:
 def _random_tensors(parameters: list[_Parameter]) -> dict[str, np.ndarray]:
     """The tensors that parameters are read from."""
 
-    def shapes(are_bytes: bool) -> dict[str, list[int]]:
-        return {name: shape for p in parameters if (p.dtype == "i8") == are_bytes for name, shape in p.tensors()}
+    def shapes(*dtypes: str) -> dict[str, list[int]]:
+        return {name: shape for p in parameters if p.dtype in dtypes for name, shape in p.tensors()}
 
-    return random_weights(shapes(are_bytes=False)) | random_bytes(shapes(are_bytes=True))
+    return random_weights(shapes("f32", "bf16")) | random_bytes(shapes("i8")) | random_fp8(shapes("f8E4M3FN"))
 
 
 @dataclass(frozen=True)
 class _Parameter:
-    """A declaration: its symbol, extents as in ``5x23x36``, dtype, and what follows ``from``, ``view of`` or
-    ``mxfp4 of``."""
+    """A declaration: its symbol, extents as in ``5x23x36``, dtype, and what follows ``from``, ``view of``, ``mxfp4 of``
+    or ``fp8 of``."""
 
     name: str
     extents: str
@@ -107,8 +108,11 @@ class _Parameter:
         if self.origin == "from":
             stack = np.concatenate([tensors[name].reshape(-1) for name, _ in self.tensors()])
             return stack.reshape(self.shape)
-        if self.origin == "mxfp4 of":
-            return reference.mxfp4(*(others[name.strip("@")] for name in self.source.strip("[]").split(", ")))
+        if self.origin in ("mxfp4 of", "fp8 of"):
+            elements, scales = (others[name.strip("@")] for name in self.source.strip("[]").split(", "))
+            if self.origin == "mxfp4 of":
+                return reference.mxfp4(elements, scales)
+            return reference.round_rows(reference.fp8(elements.view(np.uint8), scales), self.dtype)
         source, indices, expressions = _VIEW.fullmatch(self.source).groups()
         expressions = expressions.replace("floordiv", "//").replace("mod", "%")
         return reference.view(others[source], self.shape, eval(f"lambda {indices[1:-1]}: ({expressions[1:-1]},)"))

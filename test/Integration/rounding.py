@@ -15,13 +15,13 @@ EXP = 4
 """Roundings that an exponential may be away from the true one, its argument's included."""
 
 
-def product(rows: np.ndarray, weights: np.ndarray, offsets: np.ndarray | None = None) -> np.ndarray:
-    """Bound for each element of `reference.grouped_matmul`.
+def product(rows: np.ndarray, weights: np.ndarray, offsets: np.ndarray | None = None, more: int = 0) -> np.ndarray:
+    """Bound for each element of `reference.grouped_matmul`, with so many roundings more than one for each term.
 
     The error of a sum of n products is at most about n units of the sum of their absolute values, in any order and with
     or without fused multiply-add (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
     """
-    terms = rows.shape[1] + 1
+    terms = rows.shape[1] + 1 + more
     return terms * UNIT * reference.grouped_matmul(np.abs(rows), np.abs(weights), offsets)
 
 

@@ -54,10 +54,16 @@ func.func @limit_token_major(%idx: tensor<?x2xi32>) -> tensor<?x2xi32> {
 // CHECK-LABEL: func @limit_by_priority(
 // CHECK-SAME:    %[[IDX:[^:]*]]: tensor<?x2xi32>, %[[P:[^:]*]]: tensor<?x2xf32>
 func.func @limit_by_priority(%idx: tensor<?x2xi32>, %p: tensor<?x2xf32>) -> tensor<?x2xi32> {
-  // CHECK: tensor.extract %[[P]]
-  // CHECK: %[[RANK:.*]] = scf.for {{.*}} -> (i32)
-  // CHECK:   arith.cmpi sgt
-  // CHECK: %[[FITS:.*]] = arith.cmpi slt, %[[RANK]]
+  // Slots in slot-major order, and keys that are the less the greater the priority.
+  // CHECK: scf.for {{.*}} -> (tensor<?xi32>, tensor<?xi32>)
+  // CHECK:   tensor.extract %[[P]]
+  // CHECK:   arith.xori
+  // Four digits, of which each sorts by counting.
+  // CHECK-COUNT-4: tensor.empty() : tensor<256xi32>
+  // Each expert keeps the first 3.
+  // CHECK: %[[SLOT:.*]] = arith.index_cast
+  // CHECK: tensor.extract %[[IDX]]
+  // CHECK: %[[FITS:.*]] = arith.cmpi slt, %{{.*}}, %c3_i32
   // CHECK: arith.select %[[FITS]], %{{.*}}, %c-1_i32
   %kept = moe.limit %idx into 16 capacity <3> by(%p : tensor<?x2xf32>) : tensor<?x2xi32>
   return %kept : tensor<?x2xi32>

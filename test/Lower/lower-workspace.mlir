@@ -125,3 +125,25 @@ func.func @bounded(%call: !llvm.ptr, %x: memref<?x160xf32>, %n: memref<index>) {
   linalg.fill ins(%zero : f32) outs(%a : memref<?x160xf32>)
   return
 }
+
+// A bound survives what grows with it: another minimum, rounding down to a multiple of 16.
+// CHECK-LABEL: func @rounded(
+// CHECK-SAME:    %{{.*}}: !llvm.ptr, %[[X:[^:]*]]: memref<?x160xf32>
+func.func @rounded(%call: !llvm.ptr, %x: memref<?x160xf32>, %n: memref<index>) {
+  // CHECK: %[[T:.*]] = memref.dim %[[X]]
+  // CHECK: %[[MOST:.*]] = arith.minui %[[T]], %c256
+  // CHECK: %[[ROOM:.*]] = arith.andi %[[MOST]], %c-16
+  // CHECK: memref.view %{{.*}}[%[[ROOM]]] : memref<?xi8> to memref<?xf32>
+  %c0 = arith.constant 0 : index
+  %c256 = arith.constant 256 : index
+  %mask = arith.constant -16 : index
+  %zero = arith.constant 0.0 : f32
+  %t = memref.dim %x, %c0 : memref<?x160xf32>
+  %count = memref.load %n[] : memref<index>
+  %least = arith.minsi %count, %t : index
+  %some = arith.minui %least, %c256 : index
+  %size = arith.andi %some, %mask : index
+  %a = memref.alloc(%size) : memref<?xf32>
+  linalg.fill ins(%zero : f32) outs(%a : memref<?xf32>)
+  return
+}

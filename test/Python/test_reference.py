@@ -171,6 +171,28 @@ def test_mxfp4_at_the_ends():
     assert np.isnan(values[3]).all()
 
 
+def test_fp8_of_torch():
+    """Codes are those of torch, and blocks those of transformers."""
+    torch = pytest.importorskip("torch")
+    codes = np.arange(256, dtype=np.uint8).reshape(1, 256)
+    expected = torch.tensor(codes).view(torch.float8_e4m3fn).float().numpy()
+    np.testing.assert_array_equal(R.fp8(codes, np.ones((1, 2), np.float32)), expected)
+    finegrained = pytest.importorskip("transformers.integrations.finegrained_fp8")
+    rng = np.random.default_rng(0)
+    elements = rng.integers(0, 127, (3, 256, 384), np.uint8)
+    scales = rng.normal(0, 1, (3, 2, 3)).astype(np.float32)
+    convert = finegrained.Fp8Dequantize(None)._dequantize_one
+    expected = convert(torch.tensor(elements).view(torch.float8_e4m3fn), torch.tensor(scales), torch.float32)
+    np.testing.assert_array_equal(R.fp8(elements, scales), expected.numpy())
+
+
+def test_fp8_of_odd_extents():
+    elements = np.full((130, 257), 0x38, np.uint8)  # 1
+    values = R.fp8(elements, np.arange(6, dtype=np.float32).reshape(2, 3))
+    assert values.shape == (130, 257)
+    assert [values[0, 0], values[127, 255], values[128, 128], values[129, 256]] == [0, 1, 4, 5]
+
+
 def test_imports_nothing_of_ours():
     import ast
     from pathlib import Path

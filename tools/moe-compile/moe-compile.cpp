@@ -154,10 +154,11 @@ static LogicalResult runPipeline(ModuleOp module) {
   if (!options)
     return fail("expected options of the pipeline moe-compile-cpu, got '" +
                 text + "'");
-  if (!options->fuse && !options->format.empty())
-    return fail("expected no format with fuse=false, which packs no weights, "
-                "got '" +
-                options->format + "'");
+  if (!options->fuse &&
+      (!options->format.empty() || options->compute != Compute::F32))
+    return fail("expected no format and no compute with fuse=false, which "
+                "packs no weights, got '" +
+                text + "'");
   PassManager passes(module.getContext());
   if (explain)
     buildExplainPipeline(passes, *options,

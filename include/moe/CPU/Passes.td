@@ -125,7 +125,8 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let options = [
-    ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2), v4 (AVX-512) and amx">];
+    ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2), v4 (AVX-512), vnni (with products of bytes), amx, "
+           "and amx_emulated, its schedule with the features of v3">];
   let statistics = [
     Statistic<"numClones", "num-clones", "functions cloned">];
 }

@@ -45,7 +45,7 @@ def MoE_GroupAddOp : MoE_Op<"group_add", [
     %z = moe.group_add %ys, %bias by %offsets : tensor<?x96xf32>, tensor<16x96xf32>, tensor<17xi32>
     ```
   }];
-  let arguments = (ins MoE_Rows2:$ys, 2DTensorOf<[F32, BF16]>:$bias, MoE_Index1:$offsets);
+  let arguments = (ins MoE_Rows2:$ys, 2DTensorOf<[F32, BF16, F16]>:$bias, MoE_Index1:$offsets);
   let results = (outs MoE_Rows2:$result);
   let assemblyFormat = "$ys `,` $bias `by` $offsets attr-dict `:` type($ys) `,` type($bias) `,` type($offsets)";
   let hasVerifier = 1;

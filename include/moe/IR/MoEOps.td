@@ -99,7 +99,7 @@ def MoE_RouteOp : MoE_DestinationOp<"route"> {
     ```
   }];
   let arguments = (ins MoE_ScoreFn:$fn, UnitAttr:$by_logits, UnitAttr:$of_chosen, MoE_ShapedOf<[F32], [2]>:$logits,
-                   Optional<MoE_ShapedOf<[F32, BF16], [1]>>:$bias,
+                   Optional<MoE_ShapedOf<[F32, BF16, F16], [1]>>:$bias,
                    MoE_ShapedOf<[I32], [2]>:$idxInit,
                    MoE_ShapedOf<[F32], [2]>:$weightsInit,
                    OptionalAttr<MoE_GroupsAttr>:$groups, OptionalAttr<F32Attr>:$above, OptionalAttr<F32Attr>:$until,
@@ -164,7 +164,7 @@ def MoE_ExpertFfnOp : MoE_DestinationOp<"expert_ffn", [AttrSizedOperandSegments]
                    MoE_ShapedOf<[I32], [2]>:$idx,
                    MoE_ShapedOf<[F32], [2]>:$slotWeights,
                    Variadic<MoE_ShapedOf<[F32, BF16, F16, I8], [3, 4, 7]>>:$weights,
-                   Variadic<MoE_ShapedOf<[F32, BF16], [2]>>:$biases,
+                   Variadic<MoE_ShapedOf<[F32, BF16, F16], [2]>>:$biases,
                    MoE_ShapedOf<[F32], [2]>:$init,
                    OptionalAttr<MoE_PackFormat>:$packed, OptionalAttr<I64Attr>:$inner,
                    DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute);
@@ -234,7 +234,7 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [
                    MoE_ShapedOf<[I32], [1]>:$past, MoE_ShapedOf<[I32], [1]>:$slot,
                    MemRefRankOf<[F32], [5]>:$kCache, MemRefRankOf<[F32], [5]>:$vCache,
                    Index:$layer, Optional<MoE_ShapedOf<[I32], [1]>>:$lengths,
-                   Optional<MoE_ShapedOf<[F32], [2]>>:$bias, Optional<MoE_ShapedOf<[F32, BF16], [1]>>:$sinks,
+                   Optional<MoE_ShapedOf<[F32], [2]>>:$bias, Optional<MoE_ShapedOf<[F32, BF16, F16], [1]>>:$sinks,
                    MoE_ShapedOf<[F32], [3]>:$init, F32Attr:$scale, OptionalAttr<F32Attr>:$softcap,
                    OptionalAttr<I64Attr>:$window, OptionalAttr<I64Attr>:$chunk);
   let results = (outs Optional<3DTensorOf<[F32]>>:$result);
@@ -306,7 +306,7 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     rows.
 
     Meanwhile what is needed next is prefetched, as many bytes as the panel has: from the stream that begins at element
-    `from` of the weights, which was prefetched up to `burst` (lib/CPU/TileKernels.h).
+    `from` of the buffer `ahead`, which was prefetched up to `burst` (lib/CPU/TileKernels.h).
 
     - `panel_matmul_c1`: weights have the elements of the format.
     - `panel_matmul_c2`: `compute` and the format go together as in `moe.grouped_matmul`.
@@ -316,17 +316,18 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
 
     ```mlir
     moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-      into(%sums[%s] : memref<?xf32>) ahead(%from burst %burst)
+      into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
     ```
   }];
   let arguments = (ins MoE_PackFormat:$format, DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute,
                    Arg<MemRefRankOf<[I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
                    I64Attr:$depth, Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
-                   Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin, Index:$from, Index:$burst);
+                   Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin,
+                   MemRefRankOf<[F32, BF16, F16, I8], [1]>:$ahead, Index:$from, Index:$burst);
   let assemblyFormat = [{
     $format (`compute` $compute^)? `rows` `(` $rows `[` $first `]` `count` $count `:` type($rows) `)` `depth` $depth
     `panel` `(` $weights `[` $at `]` `:` type($weights) `)` `into` `(` $sums `[` $begin `]` `:` type($sums) `)`
-    `ahead` `(` $from `burst` $burst `)` attr-dict
+    `ahead` `(` $ahead `[` $from `]` `burst` $burst `:` type($ahead) `)` attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -341,7 +342,7 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
   let description = [{
     With `from`, the parameter is read from a checkpoint: `{0}`, `{1}`, ... in the tensor's name stand for the leading
     extents, in order; `at` gives, per placeholder, the numbers to use where numbering has gaps. The element type is the
-    checkpoint's: i8 for bytes (U8), and f32 also for f16, which f32 holds exactly.
+    checkpoint's, i8 for bytes (U8).
 
     The others are derived by a step of the parameter program. A package holds what code loads, not the sources of that.
 
@@ -353,6 +354,11 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
     `3`, `4` or `6` by its low three bits, negative by its fourth, times `2^(scale - 127)`. This is exact: at most two
     significant bits, and the smallest nonzero value, `2^-128`, is among the subnormal numbers of bf16. From scale 253 on,
     values of at least `2^128` become infinite, as in f32. A scale of 255 makes NaN.
+
+    With `fp8 of [elements, scales]`, 8-bit floats (E4M3, arXiv:2209.05433) become bf16 or f32, as DeepSeek-V3
+    (arXiv:2412.19437, section 3.3.2) stores them: of a matrix `[out,in]`, blocks of 128 by 128 have a scale each, in
+    `[ceil(out/128), ceil(in/128)]`. An element is multiplied by its scale in f32, and rounded to bf16 if it becomes that.
+    The codes 0x7f and 0xff make NaN.
 
     With `pack of`, a matrix `[out,in]` becomes panels of 32 columns (leading extents stay), and elements are rounded to
     the type of this parameter, to nearest even. Elements out of range are 0. Of two sources, panel `p` holds columns
@@ -380,7 +386,7 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
     Reciprocals and quotients are of f32, taken before a scale becomes f16; where a scale or its reciprocal leaves f32,
     elements are 0.
 
-    - `parameter_c1`: exactly one of `from`, `view of`, `mxfp4 of` and `pack of`.
+    - `parameter_c1`: exactly one of `from`, `view of`, `mxfp4 of`, `fp8 of` and `pack of`.
     - `parameter_c2`: the shape is static.
     - `parameter_c3`: placeholders are `{0}` to `{n-1}`, each once, and n is at most the rank.
     - `parameter_c4`: `at` has one list per placeholder, as long as the extent.
@@ -392,6 +398,8 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
     - `parameter_c8`: the map of a view stays in the source's range.
     - `parameter_c9`: `mxfp4` has two sources that are read `from` the checkpoint with as many placeholders, blocks
       `[..., G, 16]` and scales `[..., G]` of i8, and is `[..., 32G]` of bf16.
+    - `parameter_c10`: `fp8` has two sources that are read `from` the checkpoint with as many placeholders, elements
+      `[..., out, in]` of f8E4M3FN and their scales of f32, and is `[..., out, in]` of bf16 or f32.
 
     Lifespan: created by importers and `--moe-cpu-pack-weights` (`pack of`); read by the parameter program when the
     package is written.
@@ -405,17 +413,22 @@ def MoE_ParameterOp : MoE_Op<"parameter", [
     moe.parameter @scales : tensor<4x16x192x5xi8> from "model.layers.{0}.mlp.experts.gate_up_proj_scales"
     moe.parameter @gate_up : tensor<4x16x192x160xbf16> mxfp4 of [@blocks, @scales]
     moe.parameter @gate : tensor<4x16x96x160xbf16> view of @gate_up by affine_map<(l, e, i, h) -> (l, e, 2 * i, h)>
+
+    moe.parameter @down.fp8 : tensor<4x16x160x96xf8E4M3FN> from "model.layers.{0}.mlp.experts.{1}.down_proj.weight"
+    moe.parameter @down.scales : tensor<4x16x2x1xf32> from "model.layers.{0}.mlp.experts.{1}.down_proj.weight_scale_inv"
+    moe.parameter @down : tensor<4x16x160x96xbf16> fp8 of [@down.fp8, @down.scales]
     ```
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, BF16, F16, I8]>>:$type,
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, BF16, F16, I8, F8E4M3FN]>>:$type,
                    OptionalAttr<StrAttr>:$source, OptionalAttr<ArrayAttr>:$indices,
                    OptionalAttr<FlatSymbolRefAttr>:$viewed, OptionalAttr<AffineMapAttr>:$map,
                    OptionalAttr<FlatSymbolRefArrayAttr>:$expanded,
+                   OptionalAttr<FlatSymbolRefArrayAttr>:$scaled,
                    OptionalAttr<MoE_PackFormat>:$format,
                    OptionalAttr<FlatSymbolRefArrayAttr>:$packed);
   let assemblyFormat = [{
     $sym_name `:` $type (`from` $source^ (`at` $indices^)?)? (`view` `of` $viewed^ `by` $map)?
-    (`mxfp4` `of` $expanded^)? (`pack` ($format^)? `of` $packed^)? attr-dict
+    (`mxfp4` `of` $expanded^)? (`fp8` `of` $scaled^)? (`pack` ($format^)? `of` $packed^)? attr-dict
   }];
   let builders = [
     OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::RankedTensorType":$matrices,

@@ -19,6 +19,9 @@ namespace mlir::moe {
 /// Columns of one panel of a packed weight.
 inline constexpr int64_t kPanelColumns = 32;
 
+/// Extents of the blocks that share a scale in `fp8 of`.
+inline constexpr int64_t kScaleBlock = 128;
+
 /// Elements of a column that share a scale in `q8_0`, `q4_0` and `mxfp4`.
 inline constexpr int64_t kScaleGroup = 32;
 

@@ -62,7 +62,7 @@ def MoE_SelectOp : MoE_CoreOp<"select"> {
     %idx = moe.select %key top 8 bias(%b : tensor<256xf32>) groups <8 keep 4 by 2 fill neg_inf> : tensor<?x256xf32>
     ```
   }];
-  let arguments = (ins MoE_Rows2:$key, I64Attr:$k, Optional<1DTensorOf<[F32, BF16]>>:$bias,
+  let arguments = (ins MoE_Rows2:$key, I64Attr:$k, Optional<1DTensorOf<[F32, BF16, F16]>>:$bias,
                    OptionalAttr<MoE_GroupsAttr>:$groups, OptionalAttr<F32Attr>:$above, OptionalAttr<F32Attr>:$until);
   let results = (outs MoE_Index2:$idx);
   let assemblyFormat = [{

@@ -26,9 +26,6 @@ public:
   llvm::Expected<llvm::StringRef> read(llvm::StringRef name,
                                        RankedTensorType type);
 
-  /// Whether there is a tensor of that name and its elements are f16.
-  bool hasF16(llvm::StringRef name) const;
-
   /// An error that names tensors that were never read, if there are any.
   llvm::Error checkAllRead() const;
 

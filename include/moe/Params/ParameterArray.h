@@ -32,7 +32,7 @@ public:
 
 private:
   /// How the tensors hold elements.
-  enum class Encoding { Plain, F16, Mxfp4 };
+  enum class Encoding { Plain, Mxfp4, Fp8 };
 
   /// Tensors of one type, one after another.
   using Stack = SmallVector<llvm::StringRef>;
@@ -45,15 +45,23 @@ private:
 
   void setOrder(RankedTensorType newType, AffineExpr newNumber);
 
+  /// The scale of element number `i` of a tensor, of Fp8.
+  float getScale(int64_t tensor, int64_t i) const;
+
+  /// Writes a tensor's elements number `first`, `first + step`, ..., of Fp8.
+  void gatherFp8(int64_t tensor, int64_t first, int64_t step, int64_t count,
+                 char *to) const;
+
   /// Writes the tensors' elements number `begin`, `begin + step`, ...
-  void gather(int64_t begin, int64_t step, int64_t count, char *out) const;
+  void gather(int64_t begin, int64_t step, int64_t count, char *to) const;
 
   RankedTensorType type;
   Encoding encoding;
   Stack tensors;
   std::vector<std::string> names; ///< of the tensors
-  Stack scales;                   ///< of Mxfp4
+  Stack scales;                   ///< of Mxfp4 and Fp8
   int64_t elementsPerTensor;
+  int64_t out = 0, in = 0; ///< extents of a matrix of Fp8
 
   /// The number of an element in the tensors, as a function of its index here.
   AffineExpr number;

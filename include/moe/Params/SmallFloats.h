@@ -1,4 +1,4 @@
-//===- SmallFloats.h - Conversions of floats of 4 and 16 bits ---*- C++ -*-===//
+//===- SmallFloats.h - Conversions of floats of few bits --------*- C++ -*-===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -18,6 +18,9 @@ namespace mlir::moe {
 /// The bits of the bf16 that the 4-bit float `code` (E2M1) stands for in a
 /// group with this scale (E8M0).
 uint16_t expandMxfp4(uint8_t code, uint8_t scale);
+
+/// What an 8-bit float (E4M3, of which 0x7f and 0xff are NaN) stands for.
+float expandE4M3(uint8_t code);
 
 /// The bits of the f32 that equals a f16.
 inline uint32_t expandF16(uint16_t bits) {
@@ -46,11 +49,12 @@ inline uint16_t roundToF16(float value) {
   return sign | result;
 }
 
-/// The bits of the nearest bf16, of two the even one; `value` is not NaN.
+/// The bits of the nearest bf16, of two the even one.
 inline uint16_t roundToBF16(float value) {
   uint32_t bits = llvm::bit_cast<uint32_t>(value);
   uint32_t isOdd = bits >> 16 & 1;
-  return (bits + 0x7fff + isOdd) >> 16;
+  uint32_t result = (bits + 0x7fff + isOdd) >> 16;
+  return (bits & 0x7fffffff) <= 0x7f800000 ? result : 0x7fc0; // NaN
 }
 
 } // namespace mlir::moe

@@ -15,10 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from moec.errors import Error
-from moec.hf.weights import Parameter, Stack
+from moec.hf.weights import Fp8, Parameter, Stack
 
 # What the parameter program makes of them, and bytes of one element.
-_DTYPES = {"F32": ("f32", 4), "BF16": ("bf16", 2), "F16": ("f32", 2), "U8": ("i8", 1)}
+_DTYPES = {
+    "F32": ("f32", 4),
+    "BF16": ("bf16", 2),
+    "F16": ("f16", 2),
+    "U8": ("i8", 1),
+    "F8_E4M3": ("f8E4M3FN", 1),
+}
 _MAX_HEADER = 100_000_000  # the format's own limit, in bytes
 
 
@@ -32,7 +38,7 @@ class Tensor:
 
 
 def with_dtypes(parameters: list[Parameter], folder: Path, unused: str = "") -> list[Parameter]:
-    """Fill in each parameter's dtype from the checkpoint's headers.
+    """Fill in each parameter's dtype from the checkpoint's headers; what has 8 bits there is expanded.
 
     Parameters
     ----------
@@ -46,8 +52,17 @@ def with_dtypes(parameters: list[Parameter], folder: Path, unused: str = "") -> 
         one parameter differ in dtype. The message names file, tensor, what was expected and what was found.
     """
     tensors = read_tensors(folder)
-    resolved = [p.map_stacks(lambda stack: replace(stack, dtype=_match(stack, tensors, folder))) for p in parameters]
-    wanted = {name for parameter in parameters for stack in parameter.stacks for name in stack.tensors()}
+
+    def resolve(stack: Stack) -> Parameter:
+        dtype = _match(stack, tensors, folder)
+        if dtype != "f8E4M3FN":
+            return replace(stack, dtype=dtype)
+        fp8 = Fp8.of(stack)
+        _match(fp8.scales, tensors, folder)
+        return fp8
+
+    resolved = [parameter.map_stacks(resolve) for parameter in parameters]
+    wanted = {name for parameter in resolved for stack in parameter.stacks for name in stack.tensors()}
     for name in sorted(name for name in tensors.keys() - wanted if not re.fullmatch(unused, name)):
         raise Error(f"{tensors[name].file}: {name}: expected no such tensor, got shape {list(tensors[name].shape)}")
     return resolved
@@ -113,7 +128,7 @@ def _match(stack: Stack, tensors: dict[str, Tensor], folder: Path) -> str:
         if tensor.shape != stack.shape:
             raise Error(f"{tensor.file}: {name}: expected shape {list(stack.shape)}, got {list(tensor.shape)}")
         if not dtype and tensor.dtype == "i8":
-            raise Error(f"{tensor.file}: {name}: expected f32 or bf16, got i8")
+            raise Error(f"{tensor.file}: {name}: expected floats, got i8")
         dtype = dtype or tensor.dtype
         if tensor.dtype != dtype:
             raise Error(f"{tensor.file}: {name}: expected {dtype} as in {stack.pattern}, got {tensor.dtype}")

@@ -29,14 +29,14 @@ def parameters(spec: Spec) -> list[Parameter]:
 
 
 def with_dtype(parameters: list[Parameter], spec: Spec) -> list[Parameter]:
-    """Give all parameters the dtype that config.json names; that of float16 is f32, which holds it exactly.
+    """Give all parameters the dtype that config.json names.
 
     Raises
     ------
     Error
         If it names none, or one that is not supported.
     """
-    dtypes = {"float32": "f32", "bfloat16": "bf16", "float16": "f32"}
+    dtypes = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
     if spec.dtype not in dtypes:
         expected = ", ".join(dtypes)
         raise Error(f"config.json: dtype: expected one of {expected} where no weights are read, got {spec.dtype}")

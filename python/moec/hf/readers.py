@@ -276,6 +276,24 @@ def read_sparse_steps(config: Config) -> list[bool]:
     return [depth not in only_dense and (depth + 1) % step == 0 for depth in depths(config)]
 
 
+def read_fp8(config: Config) -> None:
+    """The one way to store matrices in 8 bits that is known, DeepSeek-V3's; which ones the weights' files say.
+
+    How models are trained to round their activations does not matter: these are not rounded.
+    """
+    quantization = config.table("quantization_config")
+    if quantization is None:
+        return
+    quantization.choice("quant_method", "fp8")
+    quantization.choice("fmt", "e4m3")
+    quantization.choice("activation_scheme", "dynamic")
+    quantization.choice("weight_block_size", [128, 128])
+    quantization.ignore(
+        "modules_to_not_convert", "dequantize", "scale_fmt"
+    )  # seen in the files; how scales were chosen
+    quantization.finish()
+
+
 def decoder(
     config: Config,
     layers: Iterable[Layer],
@@ -284,6 +302,7 @@ def decoder(
     block: str = LAYER + "mlp",
     eps: float = 1e-6,
     tied: bool = False,
+    fp8: bool = True,
     **switches: Any,
 ) -> Spec:
     """A decoder around its layers.
@@ -298,6 +317,8 @@ def decoder(
         Name of the module that holds a layer's experts.
     tied : bool
         Whether the embedding is the output projection where config.json does not say.
+    fp8 : bool
+        Whether ``quantization_config`` may say that matrices have 8 bits; if not, the family has read it.
     switches
         Further fields of `Spec`.
     """
@@ -305,6 +326,8 @@ def decoder(
     lengths = [layer.attention.rope.max_len for layer in layers if layer.attention.rope]
     config.ignore("attention_dropout")  # only in training
     config.only("hidden_act", "silu")
+    if fp8:
+        read_fp8(config)
     return Spec(
         architecture=config.word("model_type"),
         vocab=config.integer("vocab_size"),

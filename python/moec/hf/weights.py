@@ -27,7 +27,7 @@ class Stack:
     shape : Shape
         Of one tensor.
     dtype : str
-        ``"f32"``, ``"bf16"`` or ``"i8"``; empty as long as nobody has looked.
+        ``"f32"``, ``"bf16"``, ``"f16"``, ``"f8E4M3FN"`` or ``"i8"``; empty as long as nobody has looked.
     """
 
     name: str
@@ -59,8 +59,8 @@ class Stack:
         _, _, role = self.name.partition(".")
         return replace(self, name=role, pattern=self.pattern.format(depth, "{0}"), stack=self.stack[1:])
 
-    def map_stacks(self, function: Callable[[Stack], Stack]) -> Stack:
-        """The same with other stacks."""
+    def map_stacks(self, function: Callable[[Stack], Parameter]) -> Parameter:
+        """The same with something else for each stack."""
         return function(self)
 
 
@@ -105,6 +105,54 @@ class Mxfp4:
 
 
 @dataclass(frozen=True)
+class Fp8:
+    """8-bit floats with a scale for every 128 by 128, expanded to bf16.
+
+    Attributes
+    ----------
+    elements, scales : Stack
+        [..., out, in] of f8E4M3FN and [..., ceil(out / 128), ceil(in / 128)] of f32.
+    """
+
+    name: str
+    elements: Stack
+    scales: Stack
+    dtype = "bf16"
+
+    @classmethod
+    def of(cls, stack: Stack) -> Fp8:
+        """What has its elements in the tensors of a stack; those of its scales are named after them."""
+        *leading, out, columns = stack.shape
+        blocks = (*leading, -(-out // 128), -(-columns // 128))
+        elements = replace(stack, name=f"{stack.name}_fp8", dtype="f8E4M3FN")
+        scales = Stack(f"{stack.name}_scales", f"{stack.pattern}_scale_inv", stack.stack, blocks, "f32")
+        return cls(stack.name, elements, scales)
+
+    @property
+    def full_shape(self) -> Shape:
+        return self.elements.full_shape
+
+    @property
+    def stack(self) -> tuple[tuple[int, ...], ...]:
+        return self.elements.stack
+
+    @property
+    def stacks(self) -> list[Stack]:
+        return [self.elements, self.scales]
+
+    @property
+    def chain(self) -> list[Parameter]:
+        return [self.elements, self.scales, self]
+
+    def of_layer(self, depth: int) -> Fp8:
+        _, _, role = self.name.partition(".")
+        return Fp8(role, self.elements.of_layer(depth), self.scales.of_layer(depth))
+
+    def map_stacks(self, function: Callable[[Stack], Stack]) -> Fp8:
+        return Fp8(self.name, function(self.elements), function(self.scales))
+
+
+@dataclass(frozen=True)
 class View:
     """Elements of another parameter, in another order.
 
@@ -117,7 +165,7 @@ class View:
     """
 
     name: str
-    source: Union[Stack, Mxfp4]
+    source: Union[Stack, Mxfp4, Fp8]
     shape: Shape
     index: str
     order: str
@@ -146,7 +194,7 @@ class View:
         return replace(self, source=self.source.map_stacks(function))
 
 
-Parameter = Union[Stack, View, Mxfp4]
+Parameter = Union[Stack, View, Mxfp4, Fp8]
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def generic(
     ins, out : Operand
         Inputs, and the tensor that the result overwrites.
     scalar : callable
-        Computes an element of the result from those of `ins` and then `out`. Elements in bf16 come extended to f32.
+        Computes an element of the result from those of `ins` and then `out`. Elements in 16 bits come extended to f32.
     """
     operands = [*ins, out]
     init, kept = out
@@ -197,7 +197,7 @@ def _slice(starts: Sequence[Place], sizes: Sequence[Place], step: int = 1) -> st
 
 
 def extended(element: Value) -> Value:
-    """A scalar in bf16 as f32."""
-    if element.type != "bf16":
+    """A scalar in bf16 or f16 as f32."""
+    if element.type not in ("bf16", "f16"):
         return element
-    return element.body.op("e", "f32", f"arith.extf {element} : bf16 to f32")
+    return element.body.op("e", "f32", f"arith.extf {element} : {element.type} to f32")

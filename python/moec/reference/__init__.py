@@ -6,7 +6,7 @@ only. Nothing here imports the rest of moec.
 """
 
 from moec.reference.attention import attention, cache_update
-from moec.reference.derivation import mxfp4, view
+from moec.reference.derivation import fp8, mxfp4, view
 from moec.reference.packing import pack, round_rows, unpack
 from moec.reference.routing import (
     assign,
@@ -41,6 +41,7 @@ __all__ = [
     "dispatch",
     "expert_ffn",
     "experts",
+    "fp8",
     "glu",
     "group_add",
     "grouped_matmul",

@@ -21,6 +21,31 @@ def view(source: np.ndarray, shape: Sequence[int], map: Callable[..., tuple]) ->
     return source[tuple(np.broadcast_to(index, shape) for index in map(*np.indices(shape)))]
 
 
+def fp8(elements: np.ndarray, scales: np.ndarray, block: int = 128) -> np.ndarray:
+    """Expand 8-bit floats that share a scale in square blocks.
+
+    Source: FP8 Formats for Deep Learning (arXiv:2209.05433), table 1, for E4M3; DeepSeek-V3 (arXiv:2412.19437), section
+    3.3.2, for blocks.
+
+    Parameters
+    ----------
+    elements : array [..., out, in] of u8
+        Bit 7 is the sign, the next 4 the exponent plus 7; 0x7f and 0xff are NaN.
+    scales : array [..., ceil(out / block), ceil(in / block)] of f32
+
+    Returns
+    -------
+    array [..., out, in] of f32
+        Products, rounded once.
+    """
+    sign, exponent, fraction = elements >> 7, (elements >> 3 & 15).astype(np.int32), elements & 7
+    magnitude = np.where(exponent > 0, 2.0 ** (exponent - 7) * (1 + fraction / 8), 2.0**-6 * (fraction / 8))
+    values = np.where(elements & 0x7F == 0x7F, np.nan, np.where(sign, -magnitude, magnitude)).astype(np.float32)
+    out, columns = elements.shape[-2:]
+    rows = np.repeat(np.repeat(scales, block, axis=-2), block, axis=-1)[..., :out, :columns]
+    return values * rows
+
+
 def mxfp4(blocks: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Expand 4-bit floats that share a scale in groups of 32.
 

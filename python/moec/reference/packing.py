@@ -90,7 +90,7 @@ def round_rows(rows: np.ndarray, compute: str, format: str = "int8") -> np.ndarr
     largest = np.abs(groups).max(axis=-1, keepdims=True)
     inverse = np.divide(np.float32(127), largest, out=np.zeros_like(largest), where=largest >= 2.0**-120)
     rounded = np.rint(groups * inverse).astype(np.float64) * (largest / np.float32(127))
-    return rounded.reshape(*rows.shape[:-1], -1)[..., :width]
+    return rounded.reshape(*rows.shape[:-1], math.prod(rounded.shape[-2:]))[..., :width]
 
 
 def _panels(matrix: np.ndarray, width: int) -> np.ndarray:

@@ -41,14 +41,14 @@ class Layer:
         self._pool = kernels.CPUInfer(config)
         self._weights = [tensor(job.tensors[name]).clone() for name in ("gate", "up", "down")]
         self._order = torch.arange(job.shape.experts)
-        self._copies = [self._load(kernels.moe, KERNELS[job.format]) for _ in range(job.copies)]
+        self._elsewhere = torch.zeros(job.shape.experts, dtype=torch.bool)
+        self._copies = [self._load(kernels.moe, KERNELS[job.format], copy) for copy in range(job.copies)]
         del self._weights
 
-    def _load(self, moe, kernel):
+    def _load(self, moe, kernel, copy):
         shape = self._shape
-        nobody = self._nobody = self._torch.zeros(shape.experts, dtype=self._torch.bool)
-        config = moe.MOEConfig(shape.experts, shape.top_k, shape.hidden, shape.inner, nobody.data_ptr())
-        config.pool, config.max_len = self._pool.backend_, 1024
+        config = moe.MOEConfig(shape.experts, shape.top_k, shape.hidden, shape.inner, self._elsewhere.data_ptr())
+        config.layer_idx, config.pool, config.max_len = copy, self._pool.backend_, 1024
         gate, up, down = self._weights
         if kernel == "AMXBF16_MOE":
             config.gate_projs, config.up_projs, config.down_projs = (

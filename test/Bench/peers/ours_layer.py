@@ -3,19 +3,14 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-import tempfile
+import functools
 from pathlib import Path
 
 import numpy as np
-from worker import Refused, serve
+from ours_compile import compile_graph
+from worker import serve
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "python"))
-
-import moec  # noqa: E402
-from moec.native import find_tool  # noqa: E402
+import moec
 
 GRAPH = """
 !rows = tensor<?x{hidden}xf32>
@@ -75,12 +70,6 @@ SHARED = """
   %sum = linalg.add ins(%y, %sy : !rows, !rows) outs(%init4 : !rows) -> !rows
 """
 
-CHECKPOINT_TYPES = {"f32": "f32"}
-"""Element type that a format is packed from, where that is not bf16."""
-
-PACKED = ("f16", "int8", "q8_0", "q4_0", "mxfp4")
-"""Formats that are asked for by an option, since no checkpoint's element type says them."""
-
 
 def graph(shape, dtype: str, copies: int) -> str:
     """The layer in MLIR: an argument says which of the copies of its weights to use."""
@@ -109,39 +98,22 @@ class Layer:
     """A package; a variant is an ISA level, or `best` for the loader's choice."""
 
     def __init__(self, job):
-        dtype = CHECKPOINT_TYPES.get(job.format, "bf16")
-        options = [f"format={job.format}"] * (job.format in PACKED) + [f"compute={job.compute}"] * (
-            job.compute != "f32"
+        dtype = "f32" if job.format == "f32" else "bf16"
+        package = Path(job.scratch, "layer.moe")
+        text = graph(job.shape, dtype, job.copies)
+        compile_graph(text, Path(job.weights, dtype), job.format, job.compute, package)
+        self._load = functools.cache(
+            lambda variant: moec.load(package, job.threads, None if variant == "best" else variant)
         )
-        self._folder = Path(tempfile.mkdtemp(dir=job.scratch))
-        command = [
-            find_tool("moe-compile"),
-            "-",
-            f"--checkpoint={job.weights}/{dtype}",
-            "-o",
-            self._folder / "layer.moe",
-        ]
-        command += [f"--pipeline-options={' '.join(options)}"] * bool(options)
-        compiled = subprocess.run(command, input=graph(job.shape, dtype, job.copies), capture_output=True, text=True)
-        if compiled.returncode:
-            raise Refused(next(line for line in compiled.stderr.splitlines() if "error:" in line))
-        self._models, self._threads = {}, job.threads
 
     def bind(self, rows):
         return rows
 
     def run(self, rows, copy, variant):
-        model = self._models.get(variant)
-        if model is None:
-            isa = None if variant == "best" else variant
-            model = self._models[variant] = moec.load(self._folder / "layer.moe", self._threads, isa)
-        return model.layer(rows, np.array([copy], np.int32))
+        return self._load(variant).layer(rows, np.array([copy], np.int32))
 
     def result(self, returned):
         return returned
-
-    def close(self):
-        shutil.rmtree(self._folder)
 
 
 if __name__ == "__main__":

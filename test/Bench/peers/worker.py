@@ -15,11 +15,15 @@ import signal
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Protocol
 
 import numpy as np
+
+PROMPT = 128
+"""Tokens that a model has in its cache when it decodes one."""
 
 
 class Refused(Exception):
@@ -49,8 +53,8 @@ class Weights:
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         self._start = 8 + length
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._header
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._header)
 
     def __getitem__(self, name: str) -> np.ndarray:
         described = self._header[name]
@@ -74,8 +78,9 @@ def serve(prepare) -> None:
     Parameters
     ----------
     prepare : callable
-        Makes a `Layer` of a job: `shape` (sizes by name), `weights` (folder), `tensors` (the `Weights`, f32 if that is
-        the format, else bf16), `format`, `compute`, `variants`, `copies`, `threads`, `scratch` (folder).
+        Makes a `Layer` of a job: `weights` (folder), `format`, `compute`, `variants`, `copies`, `threads`, `scratch`
+        (folder); of a layer also `shape` (sizes by name) and `tensors` (the `Weights`, f32 if that is the format, else
+        bf16).
     """
     die_with_parent = 1  # PR_SET_PDEATHSIG: a stopped process does not see the end of its input
     ctypes.CDLL(None).prctl(die_with_parent, signal.SIGKILL)
@@ -99,9 +104,10 @@ class _Session:
 
     def prepare(self, job):
         self.copies = job["copies"]
-        tensors = Weights(Path(job["weights"], "f32" if job["format"] == "f32" else "bf16"))
-        shape = SimpleNamespace(**job["shape"])
-        self.layer = self._prepare(SimpleNamespace(**job | {"shape": shape, "tensors": tensors}))
+        if "shape" in job:
+            tensors = Weights(Path(job["weights"], "f32" if job["format"] == "f32" else "bf16"))
+            job |= {"shape": SimpleNamespace(**job["shape"]), "tensors": tensors}
+        self.layer = self._prepare(SimpleNamespace(**job))
 
     def inputs(self, path):
         self.bound = [self.layer.bind(rows) for rows in np.load(path)]

@@ -45,6 +45,12 @@ def test_mxfp4(program):
     check_product(mxfp4.part(x, OFFSETS), x, weights[:, ::2], OFFSETS)
 
 
+def test_fp8(program, dtype):
+    fp8, x, offsets = program("fp8", dtype), random_rows(17, 200), np.array([0, 9, 9, 17])
+    check_product(fp8.stack(x, offsets), x, fp8.weights["w"], offsets)
+    check_product(fp8.odd(x, offsets), x, fp8.weights["fused"][:, 1::2], offsets)
+
+
 @pytest.mark.parametrize("fuse", [False, True], ids=["unfused", "fused"])
 def test_sources_are_not_written(packages, fuse):
     """A package holds what its code loads."""

@@ -136,7 +136,7 @@ def test_no_checkpoint(tmp_path, output):
     "option, message",
     [
         ("--format=q5_k", "expected a format of weights, got 'q5_k'"),
-        ("--isa=v7", "expected an ISA level v3, v4, vnni or amx, got v7"),
+        ("--isa=v7", "expected an ISA level v3, v4, vnni, amx or amx_emulated, got v7"),
         ("--pipeline-options=fuse=perhaps", "expected options of the pipeline moe-compile-cpu, got 'fuse=perhaps'"),
         ("--source=nowhere", "'nowhere': No such file or directory"),
     ],
@@ -145,9 +145,10 @@ def test_options(checkpoint, output, option, message):
     check_refusal(compile_program(PROGRAM, output, f"--checkpoint={checkpoint}", option), output, message)
 
 
-def test_format_without_packing(checkpoint, output):
-    options = (f"--checkpoint={checkpoint}", "--format=bf16", "--pipeline-options=fuse=false")
-    message = "expected no format with fuse=false, which packs no weights, got 'bf16'"
+@pytest.mark.parametrize("option", ["format=bf16", "compute=bf16"])
+def test_unfused_packs_nothing(checkpoint, output, option):
+    options = (f"--checkpoint={checkpoint}", f"--{option}", "--pipeline-options=fuse=false")
+    message = f"expected no format and no compute with fuse=false, which packs no weights, got 'fuse=false {option}'"
     check_refusal(compile_program(PROGRAM, output, *options), output, message)
 
 

@@ -36,7 +36,7 @@ def nllb(x, w, z, cu):
     weights = ops.weigh(scores, experts, norm="sum", at_least=float(np.finfo(np.float32).eps))
     row, perm, offsets = ops.assign(experts, z.experts)
     hidden = ops.grouped_matmul(ops.dispatch(x, perm, 2), w("in", z.experts, z.intermediate, z.hidden), offsets)
-    hidden = ops.relu(ops.group_add(hidden, w("in_bias", z.experts, z.intermediate), offsets))
+    hidden = ops.glu(ops.group_add(hidden, w("in_bias", z.experts, z.intermediate), offsets), kind="relu")
     ys = ops.grouped_matmul(hidden, w("out", z.experts, z.hidden, z.intermediate), offsets)
     return ops.combine(ops.group_add(ys, w("out_bias", z.experts, z.hidden), offsets), row, weights)
 

@@ -143,11 +143,11 @@ def nemotron(x, w, z):
     weights = ops.weigh(scores, experts, norm="sum", plus=1e-20, scale=5.0)
     row, perm, offsets = ops.assign(experts, z.experts)
     rows = ops.dispatch(ops.linear(x, w("down_latent", latent, z.hidden)), perm, 3)
-    hidden = ops.relu(ops.grouped_matmul(rows, w("in", z.experts, z.intermediate, latent), offsets))
-    ys = ops.grouped_matmul(hidden * hidden, w("out", z.experts, latent, z.intermediate), offsets)
+    hidden = ops.glu(ops.grouped_matmul(rows, w("in", z.experts, z.intermediate, latent), offsets), kind="relu2")
+    ys = ops.grouped_matmul(hidden, w("out", z.experts, latent, z.intermediate), offsets)
     y = ops.linear(ops.combine(ys, row, weights), w("up_latent", z.hidden, latent))
-    common = ops.relu(ops.linear(x, w("shared_in", z.intermediate, z.hidden)))
-    return y + ops.linear(common * common, w("shared_out", z.hidden, z.intermediate))
+    common = ops.glu(ops.linear(x, w("shared_in", z.intermediate, z.hidden)), kind="relu2")
+    return y + ops.linear(common, w("shared_out", z.hidden, z.intermediate))
 
 
 @router("Kimi-K3 (SiTU)", "NVIDIA-NeMo/Megatron-Bridge, kimi_k3_ops.py")

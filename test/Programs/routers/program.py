@@ -109,7 +109,7 @@ def relu_experts(x: Tensor, experts: Tensor, weights: Tensor, w: Weights) -> Ten
     z = w.sizes
     row, perm, offsets = ops.assign(experts, z.experts)
     rows = ops.dispatch(x, perm, experts.shape[1])
-    hidden = ops.relu(ops.grouped_matmul(rows, w("in", z.experts, z.intermediate, z.hidden), offsets))
+    hidden = ops.glu(ops.grouped_matmul(rows, w("in", z.experts, z.intermediate, z.hidden), offsets), kind="relu")
     out = w("out", z.experts, z.hidden, z.intermediate)
     return ops.combine(ops.grouped_matmul(hidden, out, offsets), row, weights)
 

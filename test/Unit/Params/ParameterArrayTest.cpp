@@ -243,6 +243,43 @@ TEST(SmallFloats, Mxfp4IsExact) {
     EXPECT_TRUE(std::isnan(toFloat(expandMxfp4(code, 255))));
 }
 
+TEST(SmallFloats, E4M3IsExact) {
+  EXPECT_EQ(expandE4M3(0x01), 0x1p-9f);
+  EXPECT_EQ(expandE4M3(0x07), 0x7p-9f);
+  EXPECT_EQ(expandE4M3(0x08), 0x1p-6f);
+  EXPECT_EQ(expandE4M3(0x38), 1);
+  EXPECT_EQ(expandE4M3(0x39), 1.125);
+  EXPECT_EQ(expandE4M3(0x7e), 448);
+  for (int code = 0; code < 0x7f; ++code) {
+    EXPECT_LT(expandE4M3(code), code < 0x7e ? expandE4M3(code + 1) : 449);
+    EXPECT_EQ(expandE4M3(code + 0x80), -expandE4M3(code));
+  }
+  EXPECT_TRUE(std::signbit(expandE4M3(0x80)));
+  EXPECT_TRUE(std::isnan(expandE4M3(0x7f)));
+  EXPECT_TRUE(std::isnan(expandE4M3(0xff)));
+}
+
+TEST(SmallFloats, RoundsToNearestEven) {
+  for (int bits = 0; bits < 0x7c00; ++bits) {
+    float value = llvm::bit_cast<float>(expandF16(bits));
+    float next =
+        bits == 0x7bff ? 0x1p16f : llvm::bit_cast<float>(expandF16(bits + 1));
+    float middle = (value + next) / 2;
+    ASSERT_EQ(roundToF16(value), bits);
+    ASSERT_EQ(roundToF16(-value), bits | 0x8000);
+    ASSERT_EQ(roundToF16(middle), bits + bits % 2);
+    ASSERT_EQ(roundToF16(std::nextafter(middle, value)), bits);
+    ASSERT_EQ(roundToF16(std::nextafter(middle, next)), bits + 1);
+  }
+  EXPECT_EQ(roundToF16(INFINITY), 0x7c00);
+  EXPECT_EQ(roundToF16(NAN), 0x7e00);
+  EXPECT_EQ(roundToBF16(0x1.01p0f), 0x3f80);
+  EXPECT_EQ(roundToBF16(0x1.03p0f), 0x3f82);
+  EXPECT_EQ(roundToBF16(0x1.010002p0f), 0x3f81);
+  EXPECT_EQ(roundToBF16(-INFINITY), 0xff80);
+  EXPECT_EQ(roundToBF16(llvm::bit_cast<float>(0x7fffffff)), 0x7fc0);
+}
+
 TEST(SmallFloats, F16IsExact) {
   auto expand = [](uint16_t bits) {
     return llvm::bit_cast<float>(expandF16(bits));
@@ -262,19 +299,45 @@ TEST(SmallFloats, F16IsExact) {
   EXPECT_TRUE(std::isnan(expand(0xfe00)));
 }
 
-TEST_F(ParameterArrayTest, ExpandsF16) {
+TEST_F(ParameterArrayTest, KeepsF16) {
   addFile(R"({"w.0": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]},
               "w.1": {"dtype": "F16", "shape": [2], "data_offsets": [4, 8]},
               "w.2": {"dtype": "BF16", "shape": [2], "data_offsets": [8, 12]}})",
           std::string("\x00\x3c\x00\xc0\x00\x38\x01\x00\x00\x00\x00\x00", 12));
-  EXPECT_EQ(read<float>(R"(
-    moe.parameter @w : tensor<2x2xf32> from "w.{0}"
-    moe.parameter @p : tensor<2x2xf32> view of @w
+  EXPECT_EQ(read<uint16_t>(R"(
+    moe.parameter @w : tensor<2x2xf16> from "w.{0}"
+    moe.parameter @p : tensor<2x2xf16> view of @w
       by affine_map<(i, e) -> (e, i)>)"),
-            (Numbers{1, 0.5, -2, 0x1p-24}));
-  EXPECT_EQ(run(R"(moe.parameter @p : tensor<3x2xf32> from "w.{0}")"),
+            (std::vector<uint16_t>{0x3c00, 0x3800, 0xc000, 0x0001}));
+  EXPECT_EQ(run(R"(moe.parameter @p : tensor<3x2xf16> from "w.{0}")"),
             folder.path("model.safetensors") +
                 ": tensor 'w.2': expected f16[2], got bf16[2]");
+}
+
+TEST_F(ParameterArrayTest, ScalesBlocksOf128) {
+  // 130 by 129 ones; block [i][j] has the scale 2i+j+1, the last one infinite.
+  std::string data(130 * 129, '\x38');
+  const float scales[] = {1, 2, 3, INFINITY};
+  data.append(reinterpret_cast<const char *>(scales), sizeof(scales));
+  addFile(R"({"w": {"dtype": "F8_E4M3", "shape": [130, 129],
+                    "data_offsets": [0, 16770]},
+              "s": {"dtype": "F32", "shape": [2, 2],
+                    "data_offsets": [16770, 16786]}})",
+          data);
+  std::string program = R"(
+    moe.parameter @w : tensor<130x129xf8E4M3FN> from "w"
+    moe.parameter @s : tensor<2x2xf32> from "s"
+  )";
+  auto values = read<float>(
+      program + "moe.parameter @p : tensor<130x129xf32> fp8 of [@w, @s]");
+  for (int i = 0; i < 130; ++i)
+    for (int j = 0; j < 129; ++j)
+      ASSERT_EQ(values[i * 129 + j], scales[i / 128 * 2 + j / 128]);
+  auto bits = read<uint16_t>(program + R"(
+    moe.parameter @all : tensor<130x129xbf16> fp8 of [@w, @s]
+    moe.parameter @p : tensor<2x2xbf16> view of @all
+      by affine_map<(i, j) -> (128 * j, 128 * i)>)");
+  EXPECT_EQ(bits, (std::vector<uint16_t>{0x3f80, 0x4040, 0x4000, 0x7f80}));
 }
 
 TEST_F(ParameterArrayTest, ExpandsGroupsLowHalfFirst) {

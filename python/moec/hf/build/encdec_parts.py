@@ -11,7 +11,7 @@ from moec.hf.build.scope import Scope, grouped_matmul
 from moec.hf.encdec import Buckets, EncoderDecoder, Side
 from moec.hf.parameters import of_kind
 from moec.hf.weights import Parameter
-from moec.mlir.ops import add_to, each, empty, merge_heads, size, split_heads
+from moec.mlir.ops import add_to, empty, merge_heads, size, split_heads
 from moec.mlir.text import Argument, Body, Shaped, Value, float_literal, names, types
 
 INDICES = Shaped((None,), "i32")
@@ -134,7 +134,7 @@ def _dense(spec: EncoderDecoder, side: str, parameters: list[Parameter]) -> str:
     """down(relu(up(x)))."""
     part = _Part(spec, f"{side}_dense", parameters, {"cu": INDICES})
     hidden = part.scope.linear("up", part.normed, "up")
-    return part.function(part.scope.linear("ffn", _relu(part.body, hidden, part.scope.rows), "down"))
+    return part.function(part.scope.linear("ffn", _relu(part.body, hidden), "down"))
 
 
 def _sparse(spec: EncoderDecoder, side: str, parameters: list[Parameter]) -> str:
@@ -156,7 +156,7 @@ def _sparse(spec: EncoderDecoder, side: str, parameters: list[Parameter]) -> str
         text = f"moe.group_add {y}, {bias} by {offsets} : {types([y, bias, offsets])}"
         return body.op(f"{role}_biased", y.type, text)
 
-    down = experts("down", _relu(body, experts("up", rows), slots))
+    down = experts("down", _relu(body, experts("up", rows)))
     return part.function(
         body.op("ffn", x.type, f"moe.combine {down}, {row}, {weights} : {types([down, row, weights])}")
     )
@@ -180,6 +180,5 @@ def _route(spec: EncoderDecoder, scope: Scope, x: Value, cu: Value) -> tuple[Val
     return chosen, weights
 
 
-def _relu(body: Body, x: Value, rows: Value) -> Value:
-    zero = body.constant(0.0, "f32", "zero")
-    return each(body, "hidden", x, rows, lambda e: body.op("e", "f32", f"arith.maximumf {e}, {zero} : f32"))
+def _relu(body: Body, x: Value) -> Value:
+    return body.op("hidden", x.type, f"moe.glu relu {x} : {x.type}")

@@ -64,11 +64,15 @@ def _sparse(scope: Scope, x: Value, guide: Value, ffn: Sparse) -> Value:
     if ffn.identities:
         indices, kept = _apart(scope, indices, weights, ffn.experts)
     row, perm, offsets = assign(body, indices, ffn.experts)
+    weigh_rows = ffn.weigh_input and ffn.top_k > 1
+    if ffn.weigh_input and not weigh_rows:
+        x, weights = _weighed(scope, x, flattened(body, "weight", weights), scope.rows, weights)
     sorted_x = body.op("sorted", x.type, f"moe.dispatch {x} by {perm} top {ffn.top_k} : {x.type}, {perm.type}")
     slots = size(body, sorted_x, "slots")
 
-    if ffn.weigh_input:
-        sorted_x, weights = _weighed(scope, sorted_x, weights, perm, slots)
+    if weigh_rows:
+        of_rows = _of_rows(body, weights, perm, slots)
+        sorted_x, weights = _weighed(scope, sorted_x, of_rows, slots, weights)
 
     def experts(hint: str, rows: Value) -> Value:
         y = grouped_matmul(body, f"{hint}_rows", rows, scope.weight(hint), slots, offsets)
@@ -109,17 +113,23 @@ def _apart(scope: Scope, indices: Value, weights: Value, experts: int) -> tuple[
     return elementwise(body, "real", [(indices, "nk")], (init, "nk"), real), sums
 
 
-def _weighed(scope: Scope, rows: Value, weights: Value, perm: Value, slots: Value) -> tuple[Value, Value]:
-    """Rows sorted by expert, [N, hidden], times the weights of their slots, and ones in place of these, [T, k]."""
-    body, flat, column = scope.body, Shaped((None,)), Shaped((None, 1))
+def _weighed(scope: Scope, x: Value, factors: Value, rows: Value, weights: Value) -> tuple[Value, Value]:
+    """Rows [n, hidden] times a factor each, [n], and ones in place of the weights of slots, [T, k]."""
+    body = scope.body
+    init = (empty(body, x.type.shape, rows), "nd")
+    weighed = elementwise(body, "weighed", [(x, "nd"), (factors, "n")], init, lambda x, w: x * w)
+    return weighed, filled(body, "ones", weights.type.shape, scope.rows, body.constant(1.0, "f32", "one"))
+
+
+def _of_rows(body: Body, weights: Value, perm: Value, slots: Value) -> Value:
+    """The weights of slots [T, k] in the order of the experts, [N]."""
+    flat, column = Shaped((None,)), Shaped((None, 1))
     weight = body.op("flat", flat, f"tensor.collapse_shape {weights} [[0, 1]] : {weights.type} into {flat}")
     weight = body.op(
         "column", column, f"tensor.expand_shape {weight} [[0, 1]] output_shape [{slots}, 1] : {flat} into {column}"
     )
     weight = body.op("sorted_weights", column, f"moe.dispatch {weight} by {perm} top 1 : {types([weight, perm])}")
-    ins = [(rows, "nd"), (flattened(body, "sorted_weight", weight), "n")]
-    weighed = elementwise(body, "weighed", ins, (empty(body, rows.type.shape, slots), "nd"), lambda x, w: x * w)
-    return weighed, filled(body, "ones", weights.type.shape, scope.rows, body.constant(1.0, "f32", "one"))
+    return flattened(body, "sorted_weight", weight)
 
 
 def assign(body: Body, indices: Value, experts: int) -> tuple[Value, Value, Value]:

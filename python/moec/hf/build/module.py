@@ -7,7 +7,7 @@ from typing import Union
 
 from moec.hf.encdec import EncoderDecoder
 from moec.hf.spec import Spec
-from moec.hf.weights import Mxfp4, Parameter, Stack, View
+from moec.hf.weights import Fp8, Mxfp4, Parameter, Stack, View
 from moec.mlir.text import Shaped
 
 AnySpec = Union[Spec, EncoderDecoder]
@@ -42,6 +42,8 @@ def _declaration(parameter: Parameter) -> str:
         return f"{head} view of @{parameter.source.name} by {_map(parameter)}"
     if isinstance(parameter, Mxfp4):
         return f"{head} mxfp4 of [@{parameter.blocks.name}, @{parameter.scales.name}]"
+    if isinstance(parameter, Fp8):
+        return f"{head} fp8 of [@{parameter.elements.name}, @{parameter.scales.name}]"
     return f'{head} from "{parameter.pattern}"{_numbers(parameter)}'
 
 

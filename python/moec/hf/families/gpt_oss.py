@@ -27,7 +27,7 @@ def spec(config: Config) -> Spec:
     names = {"router": block + ".router.weight"} | _experts(
         block + ".experts.", sparse.experts, sparse.intermediate, config.integer("hidden_size"), _has_mxfp4(config)
     )
-    return decoder(config, [Layer(attention, sparse) for attention in attentions], names=names, eps=1e-5)
+    return decoder(config, [Layer(attention, sparse) for attention in attentions], names=names, eps=1e-5, fp8=False)
 
 
 def _has_mxfp4(config: Config) -> bool:

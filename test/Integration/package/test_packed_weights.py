@@ -155,6 +155,13 @@ def test_magnitudes(tmp_path):
     check(tmp_path, [matrix])
 
 
+def test_tiny(tmp_path):
+    """Below the least scale with all its digits, errors are relative to that one."""
+    matrix = random_matrix(33, 65) * np.float32(2.0**-16)
+    pack_all(tmp_path, [matrix])
+    check(tmp_path, [matrix])
+
+
 def ties(rng, extreme, denominator):
     """Rows of multiples of 1 / denominator up to an extreme that each group has."""
     most = int(abs(extreme) * denominator)
@@ -223,7 +230,7 @@ def test_copies_what_is_not_finite(dtype, tmp_path):
     np.testing.assert_array_equal(reference.unpack(arrays["p"], dtype, 1, 5)[0], matrix)
 
 
-@pytest.mark.parametrize("format", ["f32", "bf16"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_products_use_it(format, tmp_path):
     """All products but the router's multiply with what the format makes of their weights."""
     program, matrix, gate = ops.Program(), random_matrix(33, 65), random_matrix(7, 65)
@@ -238,7 +245,8 @@ def test_products_use_it(format, tmp_path):
     x = random_matrix(5, 65)
     y, _, scores = moec.load(tmp_path / "package").product(x)
     (rounded,) = reference.unpack(reference.pack(matrix, format=format), format, 33, 65)
-    assert (np.abs(y - reference.grouped_matmul(x, rounded)) <= rounding.product(x, rounded)).all()
+    # Sums of 32 products may be scaled, which takes some roundings more.
+    assert (np.abs(y - reference.grouped_matmul(x, rounded)) <= rounding.product(x, rounded, more=12)).all()
     logits = reference.grouped_matmul(x, gate)
     # tanh and the sigmoid make errors of the logits smaller, and few units of their own.
     np.testing.assert_allclose(scores, reference.score(np.tanh(logits), "sigmoid"), rtol=0, atol=2**-18)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Whole models with random weights, of four layers, beside llama.cpp: prompts, and one token behind a prompt."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+
+COMMON = {
+    "hidden_act": "silu",
+    "hidden_size": 2048,
+    "num_hidden_layers": 4,
+    "num_experts_per_tok": 8,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+
+MODELS = {
+    "olmoe": COMMON
+    | {
+        "model_type": "olmoe",
+        "intermediate_size": 1024,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 16,
+        "num_experts": 64,
+        "norm_topk_prob": False,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "vocab_size": 50304,
+    },
+    "qwen3": COMMON
+    | {
+        "model_type": "qwen3_moe",
+        "head_dim": 128,
+        "intermediate_size": 6144,
+        "moe_intermediate_size": 768,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+        "num_experts": 128,
+        "norm_topk_prob": True,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1000000.0,
+        "vocab_size": 151936,
+    },
+}
+
+TOKENS = (1, 16, 128, 512)
+"""Of a call; one is decoded behind a prompt."""
+
+
+def shapes(config: dict) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor, by its name in a checkpoint."""
+    hidden, heads, kv = config["hidden_size"], config["num_attention_heads"], config["num_key_value_heads"]
+    head = config.get("head_dim", hidden // heads)
+    inner = config.get("moe_intermediate_size", config["intermediate_size"])
+    # OLMoE normalises a whole projection, Qwen3 each head.
+    norms = (heads * head, kv * head) if config["model_type"] == "olmoe" else (head, head)
+    layer = {
+        "input_layernorm": (hidden,),
+        "post_attention_layernorm": (hidden,),
+        "self_attn.q_proj": (heads * head, hidden),
+        "self_attn.k_proj": (kv * head, hidden),
+        "self_attn.v_proj": (kv * head, hidden),
+        "self_attn.o_proj": (hidden, heads * head),
+        "self_attn.q_norm": norms[:1],
+        "self_attn.k_norm": norms[1:],
+        "mlp.gate": (config["num_experts"], hidden),
+    }
+    for expert in range(config["num_experts"]):
+        layer |= {f"mlp.experts.{expert}.{name}_proj": (inner, hidden) for name in ("gate", "up")}
+        layer[f"mlp.experts.{expert}.down_proj"] = (hidden, inner)
+    table = {"model.embed_tokens": (config["vocab_size"], hidden), "model.norm": (hidden,)}
+    table["lm_head"] = (config["vocab_size"], hidden)
+    for number in range(config["num_hidden_layers"]):
+        table |= {f"model.layers.{number}.{name}": shape for name, shape in layer.items()}
+    return {f"{name}.weight": shape for name, shape in table.items()}
+
+
+def write_checkpoint(config: dict, folder: Path) -> None:
+    """A checkpoint in bf16. Matrices are pieces of one pool of normal numbers, at random places; norms are ones."""
+    rng = np.random.default_rng(0)
+    table, header, end = shapes(config), {}, 0
+    for name, shape in table.items():
+        begin, end = end, end + 2 * int(np.prod(shape))
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
+    largest = max(int(np.prod(shape)) for shape in table.values())
+    pool = rng.standard_normal(1 << 22, np.float32) / 32
+    pool = np.resize((pool.view(np.uint32) >> 16).astype(np.uint16), largest + (1 << 22))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    text = json.dumps(header).encode()
+    with open(folder / "model.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name, shape in table.items():
+            size, start = int(np.prod(shape)), rng.integers(1 << 22)
+            one = np.full(size, 0x3F80, np.uint16)  # 1 in bf16
+            file.write((one if len(shape) == 1 else pool[start : start + size]).data)
+
+
+def inputs(config: dict, tokens: int) -> np.ndarray:
+    """Random tokens [calls, T] i32."""
+    rng = np.random.default_rng(tokens)
+    return rng.integers(0, config["vocab_size"], (31 if tokens == 1 else 7, tokens), np.int32)
+
+
+def work(config: dict, tokens: int, bits: float) -> tuple[float, float]:
+    """Operations of the products of a call, and bytes of the weights that they read.
+
+    Tokens choose their experts at random, so that an expert has none with a chance of (1 - k/E)^T. Attention is left
+    out: the caches are small. One row of logits is wanted.
+    """
+    sizes = {name: int(np.prod(shape)) for name, shape in shapes(config).items()}
+    head = sizes.pop("lm_head.weight")
+    sizes.pop("model.embed_tokens.weight")
+    experts = sum(size for name, size in sizes.items() if ".experts." in name)
+    dense = sum(sizes.values()) - experts
+    chosen = config["num_experts_per_tok"] / config["num_experts"]
+    active = experts * (1 - (1 - chosen) ** tokens)
+    return 2 * (tokens * (dense + experts * chosen) + head), (dense + active + head) * bits / 8

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""moe-mlir: a checkpoint, compiled to a package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from ours_compile import compile_graph
+from worker import PROMPT, serve
+
+import moec
+from moec.hf import import_checkpoint
+
+LENGTH = 1024
+"""Of the cache, in tokens."""
+
+
+class Model:
+    """A call is a prompt in an empty cache, or one token behind `PROMPT` others."""
+
+    def __init__(self, job):
+        package = Path(job.scratch, "model.moe")
+        text = import_checkpoint(Path(job.weights), None, False)
+        compile_graph(text, Path(job.weights), job.format, job.compute, package)
+        self._models = {}
+        for variant in job.variants:
+            model = self._models[variant] = moec.load(package, job.threads, None if variant == "best" else variant)
+            model.reserve(1, LENGTH, LENGTH)
+
+    def bind(self, tokens):
+        past = PROMPT if len(tokens) == 1 else 0
+        if past:
+            for variant in self._models:
+                self.run((np.arange(past, dtype=np.int32), 0), 0, variant)
+        return tokens, past
+
+    def run(self, bound, copy, variant):
+        tokens, past = bound
+        cu, last = np.array([0, len(tokens)], np.int32), np.array([len(tokens) - 1], np.int32)
+        first, past = np.zeros(1, np.int32), np.array([past], np.int32)
+        return self._models[variant].forward(tokens, cu, past, first, last)
+
+    def result(self, returned):
+        return returned
+
+
+if __name__ == "__main__":
+    serve(Model)
