@@ -44,6 +44,8 @@ struct CpuSetComputePass final
   }
 
   void runOnOperation() override {
+    getOperation()->setAttr(
+        kComputeAttr, StringAttr::get(&getContext(), stringifyEnum(compute)));
     getOperation()->walk([&](GroupedMatmulOp op) {
       set(op, llvm::any_of(op->getResults(), isRouted));
     });

@@ -135,7 +135,7 @@ mlir::moe::makeManifest(const ModuleInterface &interface,
       json.attribute("name", "moe-mlir");
       json.attribute("version", MOE_VERSION);
     });
-    json.attribute("compute", "f32");
+    json.attribute("compute", interface.compute);
     json.attributeObject("module", [&] {
       writeFile(json, contents.module, "hash");
       json.attribute("build_id", contents.buildId);

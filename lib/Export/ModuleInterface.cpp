@@ -86,6 +86,8 @@ FailureOr<ModuleInterface> ModuleInterface::get(ModuleOp module) {
   if (failed(parameters))
     return failure();
   interface.parameters = std::move(*parameters);
+  if (auto compute = module->getAttrOfType<StringAttr>(kComputeAttr))
+    interface.compute = compute.getValue();
   interface.model = module->getAttrOfType<DictionaryAttr>(kModelAttr);
   return interface;
 }

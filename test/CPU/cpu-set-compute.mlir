@@ -1,5 +1,7 @@
 // RUN: moe-opt %s --moe-cpu-set-compute=type=bf16 --verify-diagnostics | FileCheck %s
 
+// CHECK: module attributes {moe.compute = "bf16"}
+
 // CHECK-LABEL: func @products(
 func.func @products(%x: tensor<?x64xf32>, %w: tensor<1x2x2x16x16x2xbf16>, %f: tensor<1x64x32xf32>, %y: tensor<?x32xf32>)
     -> (tensor<?x32xf32>, tensor<?x32xf32>, tensor<?x32xf32>) {

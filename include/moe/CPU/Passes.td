@@ -77,7 +77,7 @@ def CpuSetComputePass : Pass<"moe-cpu-set-compute"> {
   let summary = "let packed products round their rows to a type";
   let description = [{
     Sets the clause `compute` of each packed `moe.grouped_matmul` and `moe.expert_ffn`, which says what their rows are
-    rounded to.
+    rounded to. The module attribute `moe.compute` tells the package.
 
     Precondition: form *fused*, after `--moe-cpu-pack-weights`. Postcondition: each product whose rows stay f32 carries a
     remark with the reason: its format has no such kernel, or its results choose experts.

@@ -38,6 +38,7 @@ struct ModuleInterface {
   SmallVector<Level> levels;           ///< ascending
   SmallVector<ParameterOp> parameters; ///< in the order of the ABI
   SmallVector<llvm::StringRef> stages; ///< that calls record
+  llvm::StringRef compute = "f32";     ///< what products round their rows to
   DictionaryAttr model;                ///< null for a plain program
 
   /// Reads the attributes; emits an error when one is missing or malformed.

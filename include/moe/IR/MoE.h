@@ -60,6 +60,7 @@ namespace mlir::moe {
 ///       ...]}]
 ///   moe.levels = [{isa = "v3", features = ["avx2", "fma"]}, ...]
 ///   moe.parameters = [@embed, @norm, ...]
+///   moe.compute = "bf16"
 ///   moe.stages = ["layer: attention", ...]
 ///
 /// `moe.isa` on a function names the level that it is compiled for.
@@ -70,6 +71,7 @@ inline constexpr llvm::StringLiteral kStateAttr = "moe.state";
 inline constexpr llvm::StringLiteral kFunctionsAttr = "moe.functions";
 inline constexpr llvm::StringLiteral kLevelsAttr = "moe.levels";
 inline constexpr llvm::StringLiteral kParametersAttr = "moe.parameters";
+inline constexpr llvm::StringLiteral kComputeAttr = "moe.compute";
 inline constexpr llvm::StringLiteral kStagesAttr = "moe.stages";
 inline constexpr llvm::StringLiteral kIsaAttr = "moe.isa";
 

@@ -28,6 +28,7 @@ static constexpr llvm::StringLiteral kAdd = R"(module attributes {
     {name = "y", kind = "output", dtype = "f32", shape = [1]}]}],
   moe.levels = [{isa = "v1", features = []}],
   moe.parameters = [@w],
+  moe.compute = "bf16",
   moe.stages = ["layer: add"],
   moe.model = {eos = [2, 3], bos, tied = true, eps = 0.5 : f64}
 } {
@@ -108,6 +109,7 @@ TEST_F(PackageTest, RuntimeOpensAndCallsIt) {
   const moe_model_info *info = moe_model_describe(model);
   EXPECT_STREQ(info->compiler, "moe-mlir " MOE_VERSION);
   EXPECT_STREQ(info->isa, "v1");
+  EXPECT_STREQ(info->compute, "bf16");
   EXPECT_STREQ(info->json, R"({"bos":null,"eos":[2,3],"eps":0.5,"tied":true})");
 
   moe_state *state;
