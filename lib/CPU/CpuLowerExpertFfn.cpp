@@ -272,7 +272,8 @@ static LogicalResult lower(ExpertFfnOp op) {
   int64_t longest = std::max<int64_t>(columns, *op.getInner());
   RowChunks chunks =
       RowChunks::grouped(b, offsets, experts, numSlots,
-                         getChunkRows(*level, format, compute, longest));
+                         getChunkRows(*level, format, compute, longest,
+                                      cast<MemRefType>(up.getType())));
   FfnEmitter emitter(op, *level);
   auto slotOf = [&](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
     return toIndex(b, load(b, sorted, add(b, chunk.first, i)));

@@ -32,7 +32,8 @@ static LogicalResult lower(GroupedMatmulOp op) {
   Value offsets = op.getOffsets(), weights = op.getWeights();
   int64_t chunkRows =
       getChunkRows(*level, *op.getPacked(), op.getCompute(),
-                   cast<MemRefType>(rows.getType()).getDimSize(1));
+                   cast<MemRefType>(rows.getType()).getDimSize(1),
+                   cast<MemRefType>(weights.getType()));
   RowChunks chunks =
       offsets
           ? RowChunks::grouped(

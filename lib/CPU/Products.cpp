@@ -270,8 +270,11 @@ void mlir::moe::multiply(
 }
 
 int64_t mlir::moe::getChunkRows(const Level &level, PackFormat format,
-                                Compute compute, int64_t k) {
-  return getChunkRows(RowLayout(level, format, compute).getRowBytes(k));
+                                Compute compute, int64_t k,
+                                MemRefType weights) {
+  return getChunkRows(RowLayout(level, format, compute).getRowBytes(k),
+                      weights.getNumElements() *
+                          weights.getElementTypeBitWidth() / 8);
 }
 
 Value mlir::moe::hasManyChunks(ImplicitLocOpBuilder &b,

@@ -83,9 +83,10 @@ void multiply(
     const Product &product,
     function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)> consume);
 
-/// Rows of a chunk of rows of `k` elements, at most.
+/// Rows of a chunk of rows of `k` elements, at most; `weights` are all packed
+/// ones.
 int64_t getChunkRows(const Level &level, PackFormat format, Compute compute,
-                     int64_t k);
+                     int64_t k, MemRefType weights);
 
 /// Whether there are so many chunks that threads can take whole ones.
 Value hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks);

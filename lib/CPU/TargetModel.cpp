@@ -15,6 +15,9 @@ static constexpr int64_t kL1 = 48 << 10, kL2 = 2 << 20;
 /// Rows that are multiplied in the time in which a panel is read from memory.
 static constexpr int64_t kRidgeRows = 256;
 
+/// Rows of a few whole tiles on every level.
+static constexpr int64_t kFewRows = 96;
+
 int64_t mlir::moe::getBlockK(const RowLayout &layout) {
   double panelBytes = layout.getPanelBytesPer64() / 64.0;
   double rowBytes = layout.getRowBytes(64) / 64.0;
@@ -27,7 +30,9 @@ int64_t mlir::moe::getBlockK(const RowLayout &layout) {
 
 int64_t mlir::moe::getDecodedK() { return kL1 / 3 / (4 * kPanelColumns); }
 
-int64_t mlir::moe::getChunkRows(int64_t rowBytes) {
+int64_t mlir::moe::getChunkRows(int64_t rowBytes, int64_t weightBytes) {
+  if (weightBytes <= kL2 / 2)
+    return kFewRows;
   return std::max<int64_t>(kL2 * 3 / 4 / rowBytes / 32 * 32, kRidgeRows);
 }
 

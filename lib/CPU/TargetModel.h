@@ -24,9 +24,11 @@ int64_t getBlockK(const RowLayout &layout);
 /// k that are decoded at a time: as f32, they take a third of L1.
 int64_t getDecodedK();
 
-/// Rows of a chunk of packed rows of this many bytes: they stay in L2 while
-/// panels pass, or are at least so many that the panels are worth reading.
-int64_t getChunkRows(int64_t rowBytes);
+/// Rows of a chunk of packed rows of this many bytes, which are multiplied with
+/// so many bytes of weights: they stay in L2 while panels pass, or are at least
+/// so many that the panels are worth reading. Weights that stay in L2
+/// themselves are worth it for a few tiles.
+int64_t getChunkRows(int64_t rowBytes, int64_t weightBytes);
 
 /// Work: f32 or integer operations, and bytes between memory and core.
 struct Cost {
