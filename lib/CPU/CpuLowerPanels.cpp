@@ -152,14 +152,19 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
   };
   // Scales of columns, if there are any.
   Value scales = b.at(panel, bytesOf(b, k));
-  bool isDecoded = layout.getCompute() != Compute::Int8 && !layout.isAmx() &&
-                   !hasFmaTiles(layout.getFormat());
+  // What tiles multiply.
+  PackFormat format = layout.getFormat();
+  bool isDecoded =
+      layout.getCompute() != Compute::Int8 && !hasFmaTiles(layout.getFormat());
+  if (isDecoded)
+    format = layout.isAmx() ? PackFormat::BF16 : PackFormat::F32;
   Value blockK, decoded;
   if (isDecoded) {
-    blockK = b.constant(getDecodedK());
+    blockK = b.constant(getDecodedK(layout));
     decoded =
         LLVM::AllocaOp::create(b, b.pointerType(), b.getI8Type(),
-                               b.constant(getDecodedK() * kPanelColumns * 4),
+                               b.constant(getDecodedK(layout) * kPanelColumns *
+                                          (layout.isAmx() ? 2 : 4)),
                                /*alignment=*/64);
   } else {
     blockK =
@@ -179,7 +184,8 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
     Value perStep = divUp(b, bursts, steps);
     Value period = b.createOrFold<arith::MaxUIOp>(b.div(steps, bursts), one);
     if (isDecoded) {
-      emitDecode(b, level, layout.getFormat(), panelAt, scales, count, decoded);
+      emitDecode(b, level, layout.getFormat(), format, panelAt, scales, count,
+                 decoded);
       panelAt = decoded;
     }
     b.loop(b.constant(0), tiles.count, one, [&](KernelBuilder &b, Value i) {
@@ -193,7 +199,7 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
         switchNumber(b, registers, kAmxTileRows / kAmxRows,
                      [&](KernelBuilder &b, int64_t number) {
                        emitAmxTile(
-                           b, level, layout.getFormat(), number,
+                           b, level, format, number,
                            {rowsAt, panelAt, count, accAt, fresh, prefetch});
                      });
         return;

@@ -24,8 +24,8 @@ namespace {
 class Decoder {
 public:
   Decoder(KernelBuilder &b, const Level &level, PackFormat format,
-          int64_t column)
-      : level(level), format(format), lanes(level.lanes), column(column),
+          PackFormat target, int64_t column)
+      : format(format), target(target), lanes(level.lanes), column(column),
         i32s(VectorType::get({lanes}, b.getI32Type())),
         f32s(VectorType::get({lanes}, b.getF32Type())) {}
 
@@ -52,14 +52,15 @@ private:
   void store(KernelBuilder &b, Value values, Value to, int64_t k) {
     b.store(values, to, (k * kPanelColumns + column) * 4, lanes * 4);
   }
+  void storePair(KernelBuilder &b, Value first, Value second, Value to,
+                 int64_t k);
   Value e2m1(KernelBuilder &b, Value code);
   Value halves(KernelBuilder &b, Value panel, int64_t at) {
     auto f16s = VectorType::get({lanes}, b.getF16Type());
     return arith::ExtFOp::create(b, f32s, b.load(f16s, panel, at, 16));
   }
 
-  const Level &level;
-  PackFormat format;
+  PackFormat format, target;
   int64_t lanes, column;
   VectorType i32s, f32s;
 };
@@ -85,6 +86,19 @@ Value Decoder::e2m1(KernelBuilder &b, Value code) {
   Value bits = vector::BitCastOp::create(b, i32s, magnitude);
   return vector::BitCastOp::create(b, f32s,
                                    arith::OrIOp::create(b, bits, sign));
+}
+
+/// Stores the elements of k and k + 1 as the halves of words.
+void Decoder::storePair(KernelBuilder &b, Value first, Value second, Value to,
+                        int64_t k) {
+  Value low = arith::ShRUIOp::create(
+      b, vector::BitCastOp::create(b, i32s, first), splat(b, 16));
+  Value high = arith::AndIOp::create(
+      b, vector::BitCastOp::create(b, i32s, second), splat(b, 0xffff0000));
+  // [k / 32][2][k / 2 % 16][16][2]
+  int64_t at = (k / 32 * 2 + column / 16) * 1024 + k / 2 % 16 * 64;
+  b.store(arith::OrIOp::create(b, low, high), to, at + column % 16 * 4,
+          lanes * 4);
 }
 
 void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
@@ -135,12 +149,21 @@ void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
         scale = vector::BitCastOp::create(
             b, f32s, arith::ShLIOp::create(b, exponents, splat(b, 23)));
       }
+      Value values[8];
       for (int64_t i = 0; i < 8; ++i) {
         // The low halves are k to k+3, the high ones k+4 to k+7.
         Value code = field(b, eight, i % 4 * 8 + i / 4 * 4, 4);
         Value value =
             format == PackFormat::Q4_0 ? integer(b, code, 8) : e2m1(b, code);
-        store(b, arith::MulFOp::create(b, value, scale), to, k + i);
+        values[i] = arith::MulFOp::create(b, value, scale);
+      }
+      for (int64_t i = 0; i < 8; i += 2) {
+        if (target == PackFormat::BF16) {
+          storePair(b, values[i], values[i + 1], to, k + i);
+          continue;
+        }
+        store(b, values[i], to, k + i);
+        store(b, values[i + 1], to, k + i + 1);
       }
     }
     return;
@@ -148,15 +171,18 @@ void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
 }
 
 void mlir::moe::emitDecode(KernelBuilder &b, const Level &level,
-                           PackFormat format, Value panel, Value scales,
-                           Value count, Value to) {
+                           PackFormat format, PackFormat target, Value panel,
+                           Value scales, Value count, Value to) {
   PanelGeometry geometry = PanelGeometry::get(format);
+  PanelGeometry decoded = PanelGeometry::get(target);
+  int64_t bytes =
+      geometry.stepInputs * decoded.getStepBytes() / decoded.stepInputs;
   b.loop(
       b.constant(0), b.div(count, geometry.stepInputs), b.constant(1),
       [&](KernelBuilder &b, Value i) {
         Value from = b.at(panel, b.mul(i, geometry.getStepBytes()));
-        Value at = b.at(to, b.mul(i, geometry.stepInputs * kPanelColumns * 4));
+        Value at = b.at(to, b.mul(i, bytes));
         for (int64_t column = 0; column < kPanelColumns; column += level.lanes)
-          Decoder(b, level, format, column).step(b, from, scales, at);
+          Decoder(b, level, format, target, column).step(b, from, scales, at);
       });
 }

@@ -1,4 +1,4 @@
-//===- PanelDecoder.h - Packed weights as f32 -------------------*- C++ -*-===//
+//===- PanelDecoder.h - Packed weights as floats ----------------*- C++ -*-===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -14,10 +14,12 @@ namespace mlir::moe {
 /// Whether tiles multiply f32 rows with panels of this format as they are.
 bool hasFmaTiles(PackFormat format);
 
-/// Writes what `count` k of a panel stand for to `to`, as `[k][32]` f32.
-/// `panel` points to the first of them, `scales` to those of the columns.
+/// Writes what `count` k of a panel stand for to `to`: a panel of f32 or, of
+/// mxfp4 only, whose elements bf16 holds exactly, of bf16. `panel` points to
+/// the first of them, `scales` to those of the columns.
 void emitDecode(KernelBuilder &b, const Level &level, PackFormat format,
-                Value panel, Value scales, Value count, Value to);
+                PackFormat target, Value panel, Value scales, Value count,
+                Value to);
 
 } // namespace mlir::moe
 

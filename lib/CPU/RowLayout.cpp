@@ -53,8 +53,7 @@ RowLayout::RowLayout(const Level &level, PackFormat format, Compute compute)
                          : maxFmaRows(level)) {}
 
 bool RowLayout::isAmx() const {
-  bool isBF16 = compute == Compute::BF16 && format == PackFormat::BF16;
-  return level.hasTiles && (isBF16 || hasRowScales());
+  return level.hasTiles && (compute == Compute::BF16 || hasRowScales());
 }
 
 RowLayout::Step RowLayout::getRowStep() const {

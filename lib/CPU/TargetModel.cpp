@@ -28,7 +28,10 @@ int64_t mlir::moe::getBlockK(const RowLayout &layout) {
   return static_cast<int64_t>(k) / 64 * 64;
 }
 
-int64_t mlir::moe::getDecodedK() { return kL1 / 3 / (4 * kPanelColumns); }
+int64_t mlir::moe::getDecodedK(const RowLayout &layout) {
+  return layout.isAmx() ? kL1 * 2 / 3 / (2 * kPanelColumns)
+                        : kL1 / 3 / (4 * kPanelColumns);
+}
 
 int64_t mlir::moe::getChunkRows(int64_t rowBytes, int64_t weightBytes) {
   if (weightBytes <= kL2 / 2)

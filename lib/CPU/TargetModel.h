@@ -21,8 +21,8 @@ namespace mlir::moe {
 /// block of a panel with AMX and otherwise the rows of a tile.
 int64_t getBlockK(const RowLayout &layout);
 
-/// k that are decoded at a time: as f32, they take a third of L1.
-int64_t getDecodedK();
+/// k that are decoded at a time: they stay in L1 with what else does.
+int64_t getDecodedK(const RowLayout &layout);
 
 /// Rows of a chunk of packed rows of this many bytes, which are multiplied with
 /// so many bytes of weights: they stay in L2 while panels pass, or are at least

@@ -47,6 +47,14 @@ func.func @decoded(%rows: memref<?xi8>, %w: memref<?xi8>, %sums: memref<?xf32>, 
   return
 }
 
+// CHECK-LABEL: func @decoded_for_tiles(
+func.func @decoded_for_tiles(%rows: memref<?xi8>, %w: memref<?xi8>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "amx"} {
+  // CHECK: call @moe.panel.mxfp4.bf16.amx(
+  moe.panel_matmul mxfp4 compute bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xi8>)
+    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xi8>)
+  return
+}
+
 // Two rows of four registers are carried, with the state of the prefetch.
 // CHECK-LABEL: func private @moe.tile.f32.f32.2.v3(
 // CHECK-SAME:    attributes {{{.*}}llvm.linkage = #llvm.linkage<internal>, moe.isa = "v3", target_cpu = "x86-64-v3"
@@ -91,3 +99,9 @@ func.func @decoded(%rows: memref<?xi8>, %w: memref<?xi8>, %sums: memref<?xf32>, 
 // CHECK:         llvm.alloca
 // CHECK:         llvm.call_intrinsic "llvm.x86.avx2.permps"
 // CHECK:         call @moe.tile.mxfp4.f32.1.v3(
+
+// For tiles, as pairs of bf16.
+// CHECK-LABEL: func private @moe.panel.mxfp4.bf16.amx(
+// CHECK:         llvm.alloca
+// CHECK:         %[[FIRST:.*]] = arith.shrui
+// CHECK:         llvm.call_intrinsic "llvm.x86.tdpbf16ps.internal"
