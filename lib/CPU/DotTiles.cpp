@@ -259,22 +259,9 @@ void DotLoop::emit(KernelBuilder &b, const TileArguments &arguments) {
   PanelGeometry geometry = PanelGeometry::get(format);
   VectorType type = hasGroups(format) ? f32s : i32s;
   int64_t numSums = rows * columns();
-  auto start = scf::IfOp::create(
-      b, arguments.fresh,
-      [&](OpBuilder &nested, Location loc) {
-        Value zero =
-            arith::ConstantOp::create(nested, loc, nested.getZeroAttr(type));
-        scf::YieldOp::create(nested, loc, SmallVector<Value>(numSums, zero));
-      },
-      [&](OpBuilder &nested, Location loc) {
-        KernelBuilder b(loc, nested);
-        SmallVector<Value> sums;
-        for (int64_t i = 0; i < numSums; ++i)
-          sums.push_back(
-              b.load(type, arguments.acc, accumulatorAt(i), lanes * 4));
-        scf::YieldOp::create(b, sums);
-      });
-  SmallVector<Value> carried(start.getResults());
+  SmallVector<Value> carried(
+      loadSums(b, type, arguments, numSums,
+               [&](int64_t i) { return accumulatorAt(i); }));
   carried.append(PrefetchState::initial(b, arguments.prefetch));
   int64_t rowBytes = hasGroups(format)
                          ? geometry.stepInputs / kScaleGroup * kRowGroupBytes

@@ -48,6 +48,31 @@ SmallVector<Value> PrefetchState::step(KernelBuilder &b,
 }
 
 //===----------------------------------------------------------------------===//
+// Sums
+//===----------------------------------------------------------------------===//
+
+ValueRange mlir::moe::loadSums(KernelBuilder &b, VectorType type,
+                               const TileArguments &arguments, int64_t count,
+                               function_ref<int64_t(int64_t i)> at) {
+  unsigned alignment = type.getNumElements() * 4;
+  auto start = scf::IfOp::create(
+      b, arguments.fresh,
+      [&](OpBuilder &nested, Location loc) {
+        Value zero =
+            arith::ConstantOp::create(nested, loc, nested.getZeroAttr(type));
+        scf::YieldOp::create(nested, loc, SmallVector<Value>(count, zero));
+      },
+      [&](OpBuilder &nested, Location loc) {
+        KernelBuilder b(loc, nested);
+        SmallVector<Value> sums;
+        for (int64_t i = 0; i < count; ++i)
+          sums.push_back(b.load(type, arguments.acc, at(i), alignment));
+        scf::YieldOp::create(b, sums);
+      });
+  return start.getResults();
+}
+
+//===----------------------------------------------------------------------===//
 // Fused multiply-adds
 //===----------------------------------------------------------------------===//
 
@@ -145,22 +170,8 @@ SmallVector<Value> FmaLoop::multiply(KernelBuilder &b, Value rowsAt,
 
 void FmaLoop::emit(KernelBuilder &b, const TileArguments &arguments) {
   int64_t numSums = rows * columns();
-  SmallVector<Type> types(numSums, f32s(b));
-  auto start = scf::IfOp::create(
-      b, arguments.fresh,
-      [&](OpBuilder &nested, Location loc) {
-        Value zero =
-            arith::ConstantOp::create(nested, loc, nested.getZeroAttr(f32s(b)));
-        scf::YieldOp::create(nested, loc, SmallVector<Value>(numSums, zero));
-      },
-      [&](OpBuilder &nested, Location loc) {
-        KernelBuilder b(loc, nested);
-        SmallVector<Value> sums;
-        for (int64_t i = 0; i < numSums; ++i)
-          sums.push_back(
-              b.load(f32s(b), arguments.acc, accumulatorAt(i), lanes * 4));
-        scf::YieldOp::create(b, sums);
-      });
+  ValueRange start = loadSums(b, f32s(b), arguments, numSums,
+                              [&](int64_t i) { return accumulatorAt(i); });
 
   auto steps = [&](Value from, Value to, int64_t length, bool hasPrefetch,
                    ValueRange carried) {
@@ -177,7 +188,7 @@ void FmaLoop::emit(KernelBuilder &b, const TileArguments &arguments) {
                     return next;
                   });
   };
-  SmallVector<Value> carried(start.getResults());
+  SmallVector<Value> carried(start);
   // The first walk over the panel prefetches for all.
   bool hasPrefetch = begin == 0;
   if (hasPrefetch)

@@ -51,6 +51,12 @@ struct PrefetchState {
                                  ValueRange state);
 };
 
+/// The sums that a kernel begins with, registers of `type`: number `i` is
+/// `at(i)` bytes behind `acc`.
+ValueRange loadSums(KernelBuilder &b, VectorType type,
+                    const TileArguments &arguments, int64_t count,
+                    function_ref<int64_t(int64_t i)> at);
+
 /// k of a step of fused multiply-adds.
 inline constexpr int64_t kStep = 4;
 
