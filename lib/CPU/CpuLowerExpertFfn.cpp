@@ -300,7 +300,7 @@ static LogicalResult lower(ExpertFfnOp op) {
     emitter.store(b, sums, rows, slotOf);
   };
   branch(
-      b, hasManyChunks(b, chunks),
+      b, hasManyChunks(b, chunks, numSlots),
       [&](ImplicitLocOpBuilder &b) {
         multiplyBoth(
             b, *level, chunks, upward,

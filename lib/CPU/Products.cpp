@@ -18,10 +18,11 @@ using namespace mlir::moe;
 
 /// The number of items of a thread to strive for, so that all end at about the
 /// same time, and the least number of panels of an item.
-static constexpr int64_t kItemsPerThread = 8, kMinPanels = 2;
+static constexpr int64_t kItemsPerThread = 32, kMinPanels = 2;
 
-/// Chunks of a thread from which on whole chunks are small enough as items.
-static constexpr int64_t kChunksPerThread = 12;
+/// Chunks of a thread from which on whole chunks are small enough as items, and
+/// rows of a chunk from which on it matters that they stay in the cache.
+static constexpr int64_t kChunksPerThread = 12, kCachedRows = 32;
 
 //===----------------------------------------------------------------------===//
 // Chunks
@@ -277,10 +278,13 @@ int64_t mlir::moe::getChunkRows(const Level &level, PackFormat format,
                           weights.getElementTypeBitWidth() / 8);
 }
 
-Value mlir::moe::hasManyChunks(ImplicitLocOpBuilder &b,
-                               const RowChunks &chunks) {
-  return less(b, mul(b, NumThreadsOp::create(b), kChunksPerThread),
-              chunks.getCount());
+Value mlir::moe::hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks,
+                               Value numRows) {
+  Value count = chunks.getCount();
+  Value areMany =
+      less(b, mul(b, NumThreadsOp::create(b), kChunksPerThread), count);
+  Value areLong = less(b, mul(b, count, kCachedRows), numRows);
+  return arith::AndIOp::create(b, areMany, areLong);
 }
 
 void mlir::moe::multiplyBoth(

@@ -88,8 +88,10 @@ void multiply(
 int64_t getChunkRows(const Level &level, PackFormat format, Compute compute,
                      int64_t k, MemRefType weights);
 
-/// Whether there are so many chunks that threads can take whole ones.
-Value hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks);
+/// Whether `numRows` rows make so many and so long chunks that threads had
+/// better take whole ones.
+Value hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks,
+                    Value numRows);
 
 /// Lets a thread multiply a chunk with `first` and what was made of that with
 /// `second`, which thus stays in its cache.
