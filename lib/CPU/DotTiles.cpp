@@ -6,6 +6,7 @@
 
 #include "DotTiles.h"
 
+#include "PanelDecoder.h"
 #include "RowLayout.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -84,10 +85,9 @@ private:
         .getResult(0);
   }
   Value dot(KernelBuilder &b, Value sum, Value weights, Value row);
-  SmallVector<Value> weights(KernelBuilder &b, Value panel, int64_t column);
-  Value scales(KernelBuilder &b, Value panel, int64_t group, int64_t column);
+  SmallVector<Value> weights(KernelBuilder &b, Value panel, int64_t at);
   SmallVector<Value> addDots(KernelBuilder &b, Value rowsAt, Value panel,
-                             int64_t firstDot, int64_t count,
+                             int64_t first, int64_t count,
                              SmallVector<Value> sums);
   SmallVector<Value> step(KernelBuilder &b, Value rowsAt, Value panel,
                           ValueRange sums);
@@ -120,11 +120,10 @@ Value DotLoop::dot(KernelBuilder &b, Value sum, Value weights, Value row) {
   return arith::AddIOp::create(b, sum, quads);
 }
 
-/// The bytes of one dot product at `panel`, or of two, for a register of
-/// columns.
-SmallVector<Value> DotLoop::weights(KernelBuilder &b, Value panel,
-                                    int64_t column) {
-  Value loaded = b.load(bytes, panel, column * lanes * kDot, 32);
+/// The bytes of one dot product at byte `at` of a panel, or of two, for a
+/// register of columns.
+SmallVector<Value> DotLoop::weights(KernelBuilder &b, Value panel, int64_t at) {
+  Value loaded = b.load(bytes, panel, at, 32);
   if (!isNibbles(format)) {
     if (!level.hasDots)
       loaded = arith::XOrIOp::create(b, loaded, splatBytes(b, -128));
@@ -153,36 +152,23 @@ SmallVector<Value> DotLoop::weights(KernelBuilder &b, Value panel,
   return result;
 }
 
-/// The scales of a register of columns, of group `group` of a step.
-Value DotLoop::scales(KernelBuilder &b, Value panel, int64_t group,
-                      int64_t column) {
-  int64_t at = PanelGeometry::get(format).elementBytes;
-  if (format == PackFormat::Mxfp4) {
-    auto exponents = VectorType::get({lanes}, b.getI8Type());
-    Value loaded = b.load(exponents, panel,
-                          at + group * kPanelColumns + column * lanes, 8);
-    Value shift =
-        arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, 23));
-    Value bits = arith::ShLIOp::create(
-        b, arith::ExtUIOp::create(b, i32s, loaded), shift);
-    return vector::BitCastOp::create(b, f32s, bits);
-  }
-  auto halves = VectorType::get({lanes}, b.getF16Type());
-  return arith::ExtFOp::create(
-      b, f32s, b.load(halves, panel, at + column * lanes * 2, 16));
-}
-
 /// Adds `count` dot products per row and register of columns, from number
-/// `firstDot` of the panel on. Rows lie at `rowsAt`.
+/// `first` of a step on. Rows lie at `rowsAt`.
 SmallVector<Value> DotLoop::addDots(KernelBuilder &b, Value rowsAt, Value panel,
-                                    int64_t firstDot, int64_t count,
+                                    int64_t first, int64_t count,
                                     SmallVector<Value> sums) {
   int64_t perLoad = isNibbles(format) ? 2 : 1;
+  // Where the words of column `column` are: with scales for rows,
+  // [dot][16][4] of columns 0 to 15 and then of the others, as AMX reads them.
+  auto wordsAt = [&](int64_t dot, int64_t column) {
+    return hasGroups(format)
+               ? dot / perLoad * kPanelColumns * kDot + column * kDot
+               : column / 16 * 1024 + dot * 64 + column % 16 * kDot;
+  };
   for (int64_t d = 0; d < count; d += perLoad) {
-    Value at = b.at(panel, (firstDot + d) / perLoad * kPanelColumns * kDot);
     SmallVector<SmallVector<Value>> loaded;
     for (int64_t c = begin; c < end; ++c)
-      loaded.push_back(weights(b, at, c));
+      loaded.push_back(weights(b, panel, wordsAt(first + d, c * lanes)));
     for (int64_t i = 0; i < perLoad; ++i)
       for (int64_t row = 0; row < rows; ++row) {
         Value four =
@@ -201,34 +187,13 @@ SmallVector<Value> DotLoop::addDots(KernelBuilder &b, Value rowsAt, Value panel,
 /// Adds the products of a step of the panel.
 SmallVector<Value> DotLoop::step(KernelBuilder &b, Value rowsAt, Value panel,
                                  ValueRange sums) {
-  PanelGeometry geometry = PanelGeometry::get(format);
-  if (!hasGroups(format)) {
-    // [k / 64][2][16][16][4]
-    SmallVector<Value> next(sums);
-    for (int64_t d = 0; d < geometry.stepInputs / kDot; ++d) {
-      SmallVector<Value> loaded;
-      for (int64_t c = begin; c < end; ++c) {
-        int64_t column = c * lanes;
-        Value at =
-            b.at(panel, column / 16 * 1024 + d * 64 + column % 16 * kDot);
-        loaded.push_back(weights(b, at, 0).front());
-      }
-      for (int64_t row = 0; row < rows; ++row) {
-        Value four = b.load(b.getI32Type(), rowsAt, (d * rows + row) * kDot, 4);
-        Value all = vector::BitCastOp::create(
-            b, bytes, vector::BroadcastOp::create(b, i32s, four));
-        for (int64_t c = 0; c < columns(); ++c) {
-          Value &sum = next[row * columns() + c];
-          sum = dot(b, sum, loaded[c], all);
-        }
-      }
-    }
-    return next;
-  }
-
+  int64_t inputs = PanelGeometry::get(format).stepInputs;
   SmallVector<Value> next(sums);
+  if (!hasGroups(format))
+    return addDots(b, rowsAt, panel, 0, inputs / kDot, std::move(next));
+
   constexpr int64_t kDots = kScaleGroup / kDot;
-  for (int64_t group = 0; group < geometry.stepInputs / kScaleGroup; ++group) {
+  for (int64_t group = 0; group < inputs / kScaleGroup; ++group) {
     // [dot][row][4], then scales and corrections of the rows
     Value groupAt = b.at(rowsAt, group * rows * kRowGroupBytes);
     SmallVector<Value> dots;
@@ -239,7 +204,8 @@ SmallVector<Value> DotLoop::step(KernelBuilder &b, Value rowsAt, Value panel,
     }
     dots = addDots(b, groupAt, panel, group * kDots, kDots, std::move(dots));
     for (int64_t c = 0; c < columns(); ++c) {
-      Value ofColumns = scales(b, panel, group, begin + c);
+      Value ofColumns =
+          loadScales(b, format, lanes, panel, group, (begin + c) * lanes);
       for (int64_t row = 0; row < rows; ++row) {
         Value ofRow =
             b.load(b.getF32Type(), groupAt, rows * kScaleGroup + row * 4, 4);

@@ -18,6 +18,28 @@ bool mlir::moe::hasFmaTiles(PackFormat format) {
   return format == PackFormat::F32 || format == PackFormat::BF16;
 }
 
+Value mlir::moe::loadScales(KernelBuilder &b, PackFormat format, int64_t lanes,
+                            Value panel, int64_t group, int64_t column) {
+  int64_t at = PanelGeometry::get(format).elementBytes;
+  auto f32s = VectorType::get({lanes}, b.getF32Type());
+  if (format != PackFormat::Mxfp4) {
+    auto f16s = VectorType::get({lanes}, b.getF16Type());
+    return arith::ExtFOp::create(b, f32s,
+                                 b.load(f16s, panel, at + column * 2, 16));
+  }
+  // 2^(e - 127): a number without fraction, but for 2^-127, which is subnormal.
+  auto i32s = VectorType::get({lanes}, b.getI32Type());
+  auto splat = [&](int32_t value) {
+    return arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, value));
+  };
+  auto bytes = VectorType::get({lanes}, b.getI8Type());
+  Value exponents = arith::ExtUIOp::create(
+      b, i32s, b.load(bytes, panel, at + group * kPanelColumns + column, 8));
+  Value bits = arith::MaxUIOp::create(
+      b, arith::ShLIOp::create(b, exponents, splat(23)), splat(0x00400000));
+  return vector::BitCastOp::create(b, f32s, bits);
+}
+
 namespace {
 
 /// Decodes the columns of one register.
@@ -103,7 +125,6 @@ void Decoder::storePair(KernelBuilder &b, Value first, Value second, Value to,
 
 void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
   PanelGeometry geometry = PanelGeometry::get(format);
-  int64_t behind = geometry.elementBytes;
   switch (format) {
   case PackFormat::F32:
   case PackFormat::BF16:
@@ -123,7 +144,7 @@ void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
     return;
   }
   case PackFormat::Q8_0: {
-    Value scale = halves(b, panel, behind + column * 2);
+    Value scale = loadScales(b, format, lanes, panel, 0, column);
     for (int64_t k = 0; k < 32; k += 4) {
       Value four = words(b, panel, (k * kPanelColumns) + column * 4);
       for (int64_t i = 0; i < 4; ++i) {
@@ -137,18 +158,8 @@ void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
   case PackFormat::Mxfp4:
     for (int64_t k = 0; k < geometry.stepInputs; k += 8) {
       Value eight = words(b, panel, k / 2 * kPanelColumns + column * 4);
-      Value scale;
-      if (format == PackFormat::Q4_0) {
-        scale = halves(b, panel, behind + column * 2);
-      } else {
-        auto bytes = VectorType::get({lanes}, b.getI8Type());
-        Value exponents = arith::ExtUIOp::create(
-            b, i32s,
-            b.load(bytes, panel,
-                   behind + k / kScaleGroup * kPanelColumns + column, 8));
-        scale = vector::BitCastOp::create(
-            b, f32s, arith::ShLIOp::create(b, exponents, splat(b, 23)));
-      }
+      Value scale =
+          loadScales(b, format, lanes, panel, k / kScaleGroup, column);
       Value values[8];
       for (int64_t i = 0; i < 8; ++i) {
         // The low halves are k to k+3, the high ones k+4 to k+7.

@@ -14,6 +14,11 @@ namespace mlir::moe {
 /// Whether tiles multiply f32 rows with panels of this format as they are.
 bool hasFmaTiles(PackFormat format);
 
+/// The scales of the `lanes` columns from `column` on, of group `group` of the
+/// step of a panel with scales for groups.
+Value loadScales(KernelBuilder &b, PackFormat format, int64_t lanes,
+                 Value panel, int64_t group, int64_t column);
+
 /// Writes what `count` k of a panel stand for to `to`: a panel of f32 or, of
 /// mxfp4 only, whose elements bf16 holds exactly, of bf16. `panel` points to
 /// the first of them, `scales` to those of the columns.

@@ -6,6 +6,7 @@
 
 #include "Products.h"
 
+#include "AmxTiles.h"
 #include "Loops.h"
 #include "TargetModel.h"
 #include "TileKernels.h"
@@ -47,28 +48,27 @@ RowChunks RowChunks::grouped(ImplicitLocOpBuilder &b, Value offsets,
   chunks.list = alloc(b, {ShapedType::kDynamic, 3}, b.getI32Type(), maxChunks);
 
   Value zero = constantIndex(b, 0);
-  auto perGroup =
-      forLoop(b, zero, constantIndex(b, groups), zero,
-              [&](ImplicitLocOpBuilder &b, Value group,
-                  ValueRange done) -> SmallVector<Value> {
-                Value first = toIndex(b, load(b, offsets, group));
-                Value end = toIndex(b, load(b, offsets, add(b, group, 1)));
-                Value rows = sub(b, end, first);
-                // Equal chunks, but for what tiles of AMX round up to.
-                Value parts =
-                    max(b, div(b, add(b, rows, chunkRows - 1), chunkRows), 1);
-                Value size = max(b, roundUp(b, divUp(b, rows, parts), 32), 32);
-                Value more = divUp(b, rows, size);
-                forEach(b, more, [&](ImplicitLocOpBuilder &b, Value i) {
-                  Value begin = mul(b, i, size);
-                  Value members[] = {group, add(b, first, begin),
-                                     min(b, sub(b, rows, begin), size)};
-                  for (auto [column, member] : llvm::enumerate(members))
-                    store(b, toI32(b, member), chunks.list,
-                          {add(b, done[0], i), constantIndex(b, column)});
-                });
-                return {add(b, done[0], more)};
-              });
+  auto perGroup = forLoop(
+      b, zero, constantIndex(b, groups), zero,
+      [&](ImplicitLocOpBuilder &b, Value group,
+          ValueRange done) -> SmallVector<Value> {
+        Value first = toIndex(b, load(b, offsets, group));
+        Value end = toIndex(b, load(b, offsets, add(b, group, 1)));
+        Value rows = sub(b, end, first);
+        // Equal chunks, but for what tiles of AMX round up to.
+        Value parts = max(b, div(b, add(b, rows, chunkRows - 1), chunkRows), 1);
+        Value size = max(b, roundUp(b, divUp(b, rows, parts), kAmxTileRows), 1);
+        Value more = divUp(b, rows, size);
+        forEach(b, more, [&](ImplicitLocOpBuilder &b, Value i) {
+          Value begin = mul(b, i, size);
+          Value members[] = {group, add(b, first, begin),
+                             min(b, sub(b, rows, begin), size)};
+          for (auto [column, member] : llvm::enumerate(members))
+            store(b, toI32(b, member), chunks.list,
+                  {add(b, done[0], i), constantIndex(b, column)});
+        });
+        return {add(b, done[0], more)};
+      });
   chunks.count = perGroup.getResult(0);
   return chunks;
 }
@@ -209,7 +209,7 @@ void ThreadProduct::multiply(ImplicitLocOpBuilder &b, const RowChunk &chunk,
 
 LogicalResult mlir::moe::expectKernel(Operation *op, const Level &level,
                                       Compute compute) {
-  // Products of bytes need either dot products or 16 lanes less.
+  // Without dot products, only AVX2 has the instructions that replace them.
   if (compute != Compute::Int8 || level.hasDots || level.lanes == 8)
     return success();
   return op->emitOpError("expected a level with dot products for compute int8, "
