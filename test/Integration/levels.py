@@ -11,6 +11,7 @@ _FEATURES = {
     "v3": {"avx2", "bmi2", "f16c", "fma"},
     "v4": _V4,
     "vnni": _V4 | {"avx512_vnni"},
+    "amx_emulated": {"avx2", "bmi2", "f16c", "fma"},
     "amx": _V4 | {"avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16", "amx_int8"},
 }
 

@@ -13,7 +13,8 @@ import pytest
 import rounding
 from programs import Program, compile_program
 
-from moec import reference
+import moec
+from moec import ops, reference
 
 FORMATS = {
     "f32": ["f32", "bf16", "f16", "int8", "q8_0", "q4_0", "mxfp4"],
@@ -22,7 +23,11 @@ FORMATS = {
 }
 """Of weights, by what rows are multiplied in."""
 
-LEVELS = {"f32": ["v3", "v4"], "bf16": ["v3", "v4", "amx"], "int8": ["v3", "vnni", "amx"]}
+LEVELS = {
+    "f32": ["v3", "v4"],
+    "bf16": ["v3", "v4", "amx_emulated", "amx"],
+    "int8": ["v3", "vnni", "amx_emulated", "amx"],
+}
 """That differ, by what rows are multiplied in."""
 
 KERNELS = [(format, compute, level) for compute in FORMATS for format in FORMATS[compute] for level in LEVELS[compute]]
@@ -173,3 +178,24 @@ def test_token_alone(formats):
     for token in (0, 1, 15, 16, 42, 69):
         one = slice(token, token + 1)
         np.testing.assert_array_equal(formats.program.experts(x[one], indices[one], weights[one])[0], together[token])
+
+
+@pytest.mark.parametrize("compute", ["f32", "int8"])
+def test_smallest_scale(tmp_path, compute):
+    """The smallest scale of mxfp4, 2^-127, is a subnormal number."""
+    rng = np.random.default_rng(0)
+    weight = (rng.choice([0, 0.5, 1, 3, 6, -6], (40, 64)) * 2.0**-127).astype(np.float32)
+    program = ops.Program()
+    w = program.weight("w", weight)
+
+    @program.function(x=ops.f32("T", 64))
+    def product(x):
+        return ops.linear(x, w)
+
+    moec.compile(program, tmp_path / "package", format="mxfp4", compute=compute)
+    x = (random_rows(5, 64) * 2.0**100).astype(np.float32)
+    rounded = reference.round_rows(x, compute, "mxfp4")
+    held = _unpacked(weight, "mxfp4")
+    assert (held == weight).all() and held.any()
+    y = moec.load(tmp_path / "package", threads=1).product(x)
+    assert (np.abs(y - reference.grouped_matmul(rounded, held)) <= rounding.product(rounded, held, None, 12)).all()
