@@ -256,7 +256,7 @@ static void combine(ImplicitLocOpBuilder &b, const Level &level, Value rows,
           level.lanes * registers, addSlots);
 }
 
-static LogicalResult lower(ExpertFfnOp op) {
+static LogicalResult lower(ExpertFfnOp op, const Target &target) {
   const Level *level = getLevel(op);
   if (!level)
     return failure();
@@ -278,8 +278,8 @@ static LogicalResult lower(ExpertFfnOp op) {
   int64_t longest = std::max<int64_t>(columns, *op.getInner());
   RowChunks chunks =
       RowChunks::grouped(b, offsets, experts, numSlots,
-                         getChunkRows(*level, format, compute, longest,
-                                      cast<MemRefType>(up.getType())));
+                         getBlocking(target, *level, format, compute, longest,
+                                     cast<MemRefType>(up.getType())));
   FfnEmitter emitter(op, *level);
   auto slotOf = [&](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
     return toIndex(b, load(b, sorted, add(b, chunk.first, i)));
@@ -322,13 +322,16 @@ namespace {
 struct CpuLowerExpertFfnPass final
     : moe::impl::CpuLowerExpertFfnPassBase<CpuLowerExpertFfnPass> {
   void runOnOperation() override {
+    FailureOr<Target> target = Target::get(getOperation());
+    if (failed(target))
+      return signalPassFailure();
     SmallVector<ExpertFfnOp> ops;
     getOperation()->walk([&](ExpertFfnOp op) {
       if (op.getPacked() && !op.getResult())
         ops.push_back(op);
     });
     for (ExpertFfnOp op : ops)
-      if (failed(lower(op)))
+      if (failed(lower(op, *target)))
         return signalPassFailure();
   }
 };

@@ -8,7 +8,6 @@
 
 #include "AmxTiles.h"
 #include "Loops.h"
-#include "TargetModel.h"
 #include "TileKernels.h"
 #include "WorkList.h"
 
@@ -18,32 +17,33 @@
 using namespace mlir;
 using namespace mlir::moe;
 
-/// The number of items of a thread to strive for, so that all end at about the
-/// same time, and the least number of panels of an item.
-static constexpr int64_t kItemsPerThread = 32, kMinPanels = 2;
+/// The least number of panels of an item.
+static constexpr int64_t kMinPanels = 2;
 
-/// Chunks of a thread from which on whole chunks are small enough as items, and
-/// rows of a chunk from which on it matters that they stay in the cache.
-static constexpr int64_t kChunksPerThread = 12, kCachedRows = 32;
+/// Rows of a chunk from which on it matters that they stay in the cache.
+static constexpr int64_t kCachedRows = 32;
 
 //===----------------------------------------------------------------------===//
 // Chunks
 //===----------------------------------------------------------------------===//
 
 RowChunks RowChunks::dense(ImplicitLocOpBuilder &b, Value numRows,
-                           int64_t chunkRows) {
+                           const Blocking &blocking) {
   RowChunks chunks;
-  chunks.chunkRows = chunkRows;
+  chunks.blocking = blocking;
   chunks.numRows = numRows;
+  int64_t chunkRows = blocking.chunkRows;
   chunks.count = chunks.maxCount =
       div(b, add(b, numRows, chunkRows - 1), chunkRows);
   return chunks;
 }
 
 RowChunks RowChunks::grouped(ImplicitLocOpBuilder &b, Value offsets,
-                             int64_t groups, Value maxRows, int64_t chunkRows) {
+                             int64_t groups, Value maxRows,
+                             const Blocking &blocking) {
   RowChunks chunks;
-  chunks.chunkRows = chunkRows;
+  chunks.blocking = blocking;
+  int64_t chunkRows = blocking.chunkRows;
   chunks.numRows = maxRows;
   // Every group that has rows may have one chunk that is not full.
   chunks.maxCount = add(b, div(b, maxRows, chunkRows), min(b, maxRows, groups));
@@ -78,8 +78,9 @@ RowChunks RowChunks::grouped(ImplicitLocOpBuilder &b, Value offsets,
 
 RowChunk RowChunks::at(ImplicitLocOpBuilder &b, Value i, Value thread) const {
   if (isDense()) {
-    Value first = mul(b, i, chunkRows);
-    return {Value(), first, min(b, sub(b, numRows, first), chunkRows), thread};
+    Value first = mul(b, i, blocking.chunkRows);
+    return {Value(), first, min(b, sub(b, numRows, first), blocking.chunkRows),
+            thread};
   }
   auto member = [&](int64_t column) {
     return toIndex(b, load(b, list, {i, constantIndex(b, column)}));
@@ -88,7 +89,7 @@ RowChunk RowChunks::at(ImplicitLocOpBuilder &b, Value i, Value thread) const {
 }
 
 Value RowChunks::getMaxRows(ImplicitLocOpBuilder &b) const {
-  return min(b, numRows, chunkRows);
+  return min(b, numRows, blocking.chunkRows);
 }
 
 //===----------------------------------------------------------------------===//
@@ -243,8 +244,9 @@ struct PanelParts {
   PanelParts(ImplicitLocOpBuilder &b, const RowChunks &chunks,
              const ThreadProduct &product)
       : all(constantIndex(b, product.getNumPanels())) {
-    Value perChunk = divUp(b, mul(b, NumThreadsOp::create(b), kItemsPerThread),
-                           max(b, chunks.getCount(), 1));
+    Value perChunk = divUp(
+        b, mul(b, NumThreadsOp::create(b), chunks.getBlocking().itemsPerThread),
+        max(b, chunks.getCount(), 1));
     int64_t most = llvm::divideCeil(product.getNumPanels(), kMinPanels);
     size = divUp(b, all, min(b, perChunk, most));
     count = divUp(b, all, size);
@@ -295,19 +297,20 @@ void mlir::moe::multiply(
       });
 }
 
-int64_t mlir::moe::getChunkRows(const Level &level, PackFormat format,
-                                Compute compute, int64_t k,
+Blocking mlir::moe::getBlocking(const Target &target, const Level &level,
+                                PackFormat format, Compute compute, int64_t k,
                                 MemRefType weights) {
-  return getChunkRows(RowLayout(level, format, compute).getRowBytes(k),
-                      weights.getNumElements() *
-                          weights.getElementTypeBitWidth() / 8);
+  return TargetModel(target).getBlocking(
+      RowLayout(level, format, compute), k,
+      weights.getNumElements() * weights.getElementTypeBitWidth() / 8);
 }
 
 Value mlir::moe::hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks,
                                Value numRows) {
   Value count = chunks.getCount();
-  Value areMany =
-      less(b, mul(b, NumThreadsOp::create(b), kChunksPerThread), count);
+  Value areMany = less(
+      b, mul(b, NumThreadsOp::create(b), chunks.getBlocking().chunksPerThread),
+      count);
   Value areLong = less(b, mul(b, count, kCachedRows), numRows);
   return arith::AndIOp::create(b, areMany, areLong);
 }

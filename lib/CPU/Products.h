@@ -13,7 +13,7 @@
 #ifndef MOE_LIB_CPU_PRODUCTS_H
 #define MOE_LIB_CPU_PRODUCTS_H
 
-#include "RowLayout.h"
+#include "TargetModel.h"
 
 #include <functional>
 
@@ -30,18 +30,20 @@ class RowChunks {
 public:
   /// One group of `numRows` rows.
   static RowChunks dense(ImplicitLocOpBuilder &b, Value numRows,
-                         int64_t chunkRows);
+                         const Blocking &blocking);
 
   /// `groups` groups, rows `offsets[g]..offsets[g+1]` each, at most `maxRows`
   /// together.
   static RowChunks grouped(ImplicitLocOpBuilder &b, Value offsets,
-                           int64_t groups, Value maxRows, int64_t chunkRows);
+                           int64_t groups, Value maxRows,
+                           const Blocking &blocking);
 
   /// Chunk `i`, as work of `thread`.
   RowChunk at(ImplicitLocOpBuilder &b, Value i, Value thread) const;
 
   bool isDense() const { return !list; }
   Value getCount() const { return count; }
+  const Blocking &getBlocking() const { return blocking; }
 
   /// A bound on their number that follows from the extents of buffers.
   Value getMaxCount() const { return maxCount; }
@@ -52,8 +54,7 @@ public:
 private:
   /// The number of chunks, and bounds on it and on that of rows.
   Value count, maxCount, numRows;
-  /// Rows of a chunk, at most.
-  int64_t chunkRows;
+  Blocking blocking;
   /// Of a grouped product: group, first and count of each chunk.
   Value list;
 };
@@ -86,10 +87,10 @@ void multiply(
     const Product &product,
     function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)> consume);
 
-/// Rows of a chunk of rows of `k` elements, at most; `weights` are all packed
-/// ones.
-int64_t getChunkRows(const Level &level, PackFormat format, Compute compute,
-                     int64_t k, MemRefType weights);
+/// How the product of rows of `k` elements with all of `weights` is cut.
+Blocking getBlocking(const Target &target, const Level &level,
+                     PackFormat format, Compute compute, int64_t k,
+                     MemRefType weights);
 
 /// Whether `numRows` rows make so many and so long chunks that threads had
 /// better take whole ones.
