@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """KTransformers' kernels for experts, which take hidden states in bf16; PyTorch routes.
 
-Beside its workers a thread that hands out their work spins all the time. A variant is how many of the CPUs have a worker:
-all of them, which share one with that thread, or all but one.
+Beside its workers a thread that hands out their work spins all the time. A variant is how many of the CPUs have a
+worker: all of them, which share one with that thread, or all but one.
 """
 
 from __future__ import annotations
