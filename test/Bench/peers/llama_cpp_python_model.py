@@ -49,7 +49,7 @@ def write_gguf(checkpoint: Path, path: Path, format: str) -> None:
 
     type, wide = gguf.GGMLQuantizationType[format.upper()], gguf.GGMLQuantizationType.F32
     config = json.loads((checkpoint / "config.json").read_text())
-    writer = gguf.GGUFWriter(path, ARCHITECTURES[config["model_type"]])
+    writer = gguf.GGUFWriter(path, ARCHITECTURES[config["model_type"]], use_temp_file=True)
     head = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
     rope = config.get("rope_parameters", config)
     writer.add_tokenizer_model("none")
@@ -127,13 +127,14 @@ class Model:
     def __init__(self, job):
         import llama_cpp
 
-        path = Path(job.scratch, "model.gguf")
-        write_gguf(Path(job.weights), path, job.format)
+        path = Path(job.weights, f"{job.format}.gguf")
+        if not path.exists():
+            write_gguf(Path(job.weights), path.with_suffix(".part"), job.format)
+            path.with_suffix(".part").rename(path)
         llama_cpp.llama_backend_init()
         self._llama, parameters = llama_cpp, llama_cpp.llama_model_default_params()
         parameters.use_mmap = False
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
-        path.unlink()
         if not self._model:
             raise Refused("llama.cpp does not load it; what it says is in the log")
         parameters = llama_cpp.llama_context_default_params()
