@@ -71,6 +71,11 @@ public:
   /// k of a step of the kernel.
   int64_t getStep() const;
 
+  /// Whether panels are decoded before they are multiplied, and bytes of an
+  /// element then.
+  bool isDecoded() const;
+  int64_t getDecodedBytes() const { return isAmx() ? 2 : 4; }
+
   /// Rows of a tile, at most.
   int64_t getTileRows() const { return tileRows; }
 
