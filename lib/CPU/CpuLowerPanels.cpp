@@ -39,7 +39,8 @@ namespace {
 /// The functions that the ops of one module call.
 class PanelFunctions {
 public:
-  explicit PanelFunctions(ModuleOp module) : module(module), symbols(module) {}
+  PanelFunctions(ModuleOp module, const Target &target)
+      : module(module), symbols(module), model(target) {}
 
   /// The function for what `op` multiplies.
   func::FuncOp get(PanelMatmulOp op, const Level &level);
@@ -60,6 +61,7 @@ private:
 
   ModuleOp module;
   SymbolTable symbols;
+  TargetModel model;
   int64_t count = 0;
 };
 
@@ -154,21 +156,17 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
   Value scales = b.at(panel, bytesOf(b, k));
   // What tiles multiply.
   PackFormat format = layout.getFormat();
-  bool isDecoded = layout.isDecoded();
-  if (isDecoded)
+  if (layout.isDecoded())
     format = layout.isAmx() ? PackFormat::BF16 : PackFormat::F32;
-  Value blockK, decoded;
-  if (isDecoded) {
-    blockK = b.constant(getDecodedK(layout));
-    decoded =
-        LLVM::AllocaOp::create(b, b.pointerType(), b.getI8Type(),
-                               b.constant(getDecodedK(layout) * kPanelColumns *
-                                          layout.getDecodedBytes()),
-                               /*alignment=*/64);
-  } else {
-    blockK =
-        b.select(b.less(one, tiles.count), b.constant(getBlockK(layout)), k);
-  }
+  int64_t mostK = model.getBlockK(layout);
+  Value blockK = b.constant(mostK), decoded;
+  if (layout.isDecoded())
+    decoded = LLVM::AllocaOp::create(
+        b, b.pointerType(), b.getI8Type(),
+        b.constant(mostK * kPanelColumns * layout.getDecodedBytes()),
+        /*alignment=*/64);
+  else
+    blockK = b.select(b.less(one, tiles.count), blockK, k);
 
   b.loop(b.constant(0), k, blockK, [&](KernelBuilder &b, Value begin) {
     Value count = b.min(b.sub(k, begin), blockK);
@@ -186,7 +184,7 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
     };
     Value bursts = divUp(b, blockBursts, tiles.count);
     Value steps = divUp(b, count, b.constant(layout.getStep()));
-    if (isDecoded) {
+    if (layout.isDecoded()) {
       PanelGeometry geometry = PanelGeometry::get(layout.getFormat());
       emitDecode(b, level, layout, panelAt, scales, count, decoded,
                  prefetchAt(b, firstBurst, blockBursts,
@@ -198,9 +196,10 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
       Value rowsAt = layout.at(b, rows, k, first, tileRows, begin);
       Value accAt = b.at(acc, b.mul(first, kPanelColumns * 4));
       Prefetch prefetch =
-          isDecoded ? Prefetch{a[5], a[6], a[6], one, k}
-                    : prefetchAt(b, b.add(firstBurst, b.mul(bursts, i)), bursts,
-                                 steps);
+          layout.isDecoded()
+              ? Prefetch{a[5], a[6], a[6], one, k}
+              : prefetchAt(b, b.add(firstBurst, b.mul(bursts, i)), bursts,
+                           steps);
       if (layout.isAmx()) {
         Value registers = b.div(layout.roundUpRows(b, tileRows), kAmxRows);
         switchNumber(b, registers, kAmxTileRows / kAmxRows,
@@ -267,7 +266,10 @@ namespace {
 struct CpuLowerPanelsPass final
     : moe::impl::CpuLowerPanelsPassBase<CpuLowerPanelsPass> {
   void runOnOperation() override {
-    PanelFunctions functions(getOperation());
+    FailureOr<Target> target = Target::get(getOperation());
+    if (failed(target))
+      return signalPassFailure();
+    PanelFunctions functions(getOperation(), *target);
     SmallVector<PanelMatmulOp> ops;
     getOperation().walk([&](PanelMatmulOp op) { ops.push_back(op); });
     for (PanelMatmulOp op : ops) {

@@ -55,6 +55,7 @@ class RowLayout {
 public:
   RowLayout(const Level &level, PackFormat format, Compute compute);
 
+  const Level &getLevel() const { return level; }
   PackFormat getFormat() const { return format; }
   Compute getCompute() const { return compute; }
 
@@ -62,6 +63,9 @@ public:
   /// in vectors.
   bool isAmx() const;
   bool isDot() const { return compute == Compute::Int8 && !isAmx(); }
+
+  /// Whether panels are decoded to what tiles multiply, a block of k at a time.
+  bool isDecoded() const;
 
   /// Whether there is one scale for each row.
   bool hasRowScales() const {
@@ -71,9 +75,7 @@ public:
   /// k of a step of the kernel.
   int64_t getStep() const;
 
-  /// Whether panels are decoded before they are multiplied, and bytes of an
-  /// element then.
-  bool isDecoded() const;
+  /// Bytes of an element of a decoded panel.
   int64_t getDecodedBytes() const { return isAmx() ? 2 : 4; }
 
   /// Rows of a tile, at most.
@@ -107,6 +109,15 @@ public:
   void pack(ImplicitLocOpBuilder &b, Value from,
             function_ref<Value(ImplicitLocOpBuilder &b, Value i)> source,
             Value count, Value to, Value first) const;
+
+  /// Whether `storeColumns` can pack rows of `k` elements.
+  bool canStoreColumns(int64_t k) const;
+
+  /// Packs registers of columns from `column` on: those of row `row` of `count`
+  /// packed rows of `k` elements that begin at `to[first]`.
+  void storeColumns(ImplicitLocOpBuilder &b, ValueRange columns, int64_t k,
+                    Value count, Value row, Value column, Value to,
+                    Value first) const;
 
 private:
   /// A step of rows.
