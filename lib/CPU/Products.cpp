@@ -129,6 +129,9 @@ public:
                 Value end, const WeightStream &next, Consumer consume) const;
 
 private:
+  /// Where the packed rows of a chunk begin, in bytes.
+  Value rowsAt(ImplicitLocOpBuilder &b, const RowChunk &chunk) const;
+
   const Product &product;
   RowLayout layout;
   int64_t k, rowBytes, numPanels, panelSize;
@@ -149,7 +152,8 @@ ThreadProduct::ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
     : product(product), layout(level, product.format, product.compute) {
   auto type = cast<MemRefType>(product.weights.getType());
   int64_t panelDim = chunks.isDense() ? 0 : 1;
-  k = cast<MemRefType>(product.rows.getType()).getDimSize(1);
+  k = product.packedK ? product.packedK
+                      : cast<MemRefType>(product.rows.getType()).getDimSize(1);
   rowBytes = layout.getRowBytes(k);
   numPanels = type.getDimSize(panelDim);
   panelSize =
@@ -178,8 +182,12 @@ ThreadProduct::ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
     return alloc(b, {ShapedType::kDynamic}, element,
                  mul(b, threads, mul(b, maxRows, size)));
   };
-  packed = perThread(b.getI8Type(), rowBytes);
   sums = perThread(b.getF32Type(), groupPanels * kPanelColumns);
+  if (product.packedK) {
+    packed = product.rows;
+    return;
+  }
+  packed = perThread(b.getI8Type(), rowBytes);
   packedChunk = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), threads);
   forEach(b, threads, [&](ImplicitLocOpBuilder &b, Value thread) {
     store(b, constantI32(b, -1), packedChunk, thread);
@@ -201,6 +209,8 @@ WeightStream ThreadProduct::getStream(ImplicitLocOpBuilder &b, Value group,
 
 void ThreadProduct::pack(ImplicitLocOpBuilder &b, Value number,
                          const RowChunk &chunk) const {
+  if (product.packedK)
+    return;
   Value isOther =
       arith::CmpIOp::create(b, arith::CmpIPredicate::ne, toI32(b, number),
                             load(b, packedChunk, chunk.thread));
@@ -211,15 +221,22 @@ void ThreadProduct::pack(ImplicitLocOpBuilder &b, Value number,
         [&](ImplicitLocOpBuilder &b, Value i) {
           return product.source(b, chunk, i);
         },
-        chunk.count, packed, mul(b, chunk.thread, mul(b, maxRows, rowBytes)));
+        chunk.count, packed, rowsAt(b, chunk));
   });
+}
+
+Value ThreadProduct::rowsAt(ImplicitLocOpBuilder &b,
+                            const RowChunk &chunk) const {
+  Value first = product.packedK ? product.source(b, chunk, constantIndex(b, 0))
+                                : mul(b, chunk.thread, maxRows);
+  return mul(b, first, rowBytes);
 }
 
 void ThreadProduct::multiply(ImplicitLocOpBuilder &b, const RowChunk &chunk,
                              Value begin, Value end, const WeightStream &next,
                              Consumer consume) const {
-  Value rowsAt = mul(b, chunk.thread, mul(b, maxRows, rowBytes));
   Value zero = constantIndex(b, 0), depth = constantIndex(b, k);
+  Value rows = rowsAt(b, chunk);
   Value threadSums =
       mul(b, chunk.thread, mul(b, maxRows, groupPanels * kPanelColumns));
   auto forEachPanel = [&](ImplicitLocOpBuilder &b, Value first, Value last,
@@ -233,40 +250,39 @@ void ThreadProduct::multiply(ImplicitLocOpBuilder &b, const RowChunk &chunk,
   Value stay = lessEqual(b, mul(b, chunk.count, rowBytes), cachedBytes);
   Value step = select(b, stay, depth, constantIndex(b, rangeK));
 
-  forEach(
-      b, begin, end, groupPanels, [&](ImplicitLocOpBuilder &b, Value first) {
-        Value last = min(b, add(b, first, groupPanels), end);
-        forEach(b, zero, depth, step,
-                [&](ImplicitLocOpBuilder &b, Value lower) {
-                  Value upper = min(b, add(b, lower, step), depth);
-                  // After the last panel of the group comes its next range of
-                  // k, or the next group.
-                  Value hasMore = less(b, upper, depth);
-                  Value back = select(b, hasMore, first, last);
-                  Value backK = select(b, hasMore, upper, zero);
-                  forEachPanel(
-                      b, first, last,
-                      [&](ImplicitLocOpBuilder &b, Value panel, Value sumsAt) {
-                        Value after = add(b, panel, 1),
-                              inGroup = less(b, after, last);
-                        after = select(b, inGroup, after, back);
-                        WeightStream own =
-                            getStream(b, chunk.group, after,
-                                      select(b, inGroup, lower, backK));
-                        Value isOwn = less(b, after, end);
-                        PanelMatmulOp::create(
-                            b, product.format, product.compute, packed, rowsAt,
-                            chunk.count, k, lower, upper, weights,
-                            getStream(b, chunk.group, panel).from, sums, sumsAt,
-                            select(b, isOwn, own.buffer, next.buffer),
-                            select(b, isOwn, own.from, next.from));
-                      });
-                });
-        forEachPanel(b, first, last,
-                     [&](ImplicitLocOpBuilder &b, Value panel, Value sumsAt) {
-                       consume(b, {chunk, panel, sums, sumsAt});
-                     });
-      });
+  auto multiplyRange = [&](ImplicitLocOpBuilder &b, Value first, Value last,
+                           Value lower) {
+    Value upper = min(b, add(b, lower, step), depth);
+    // After the last panel comes the first one's next range, or the next group.
+    Value hasMore = less(b, upper, depth);
+    Value back = select(b, hasMore, first, last);
+    Value backK = select(b, hasMore, upper, zero);
+    forEachPanel(
+        b, first, last,
+        [&](ImplicitLocOpBuilder &b, Value panel, Value sumsAt) {
+          Value after = add(b, panel, 1), inGroup = less(b, after, last);
+          after = select(b, inGroup, after, back);
+          WeightStream own = getStream(b, chunk.group, after,
+                                       select(b, inGroup, lower, backK));
+          Value isOwn = less(b, after, end);
+          PanelMatmulOp::create(
+              b, product.format, product.compute, packed, rows, chunk.count, k,
+              lower, upper, weights, getStream(b, chunk.group, panel).from,
+              sums, sumsAt, select(b, isOwn, own.buffer, next.buffer),
+              select(b, isOwn, own.from, next.from));
+        });
+  };
+  auto multiplyGroup = [&](ImplicitLocOpBuilder &b, Value first) {
+    Value last = min(b, add(b, first, groupPanels), end);
+    forEach(b, zero, depth, step, [&](ImplicitLocOpBuilder &b, Value lower) {
+      multiplyRange(b, first, last, lower);
+    });
+    forEachPanel(b, first, last,
+                 [&](ImplicitLocOpBuilder &b, Value panel, Value sumsAt) {
+                   consume(b, {chunk, panel, sums, sumsAt});
+                 });
+  };
+  forEach(b, begin, end, groupPanels, multiplyGroup);
 }
 
 LogicalResult mlir::moe::expectKernel(Operation *op, const Level &level,
