@@ -93,13 +93,18 @@ inline Value alloc(ImplicitLocOpBuilder &b, ArrayRef<int64_t> shape, Type type,
 
 /// `for i = lower to upper step step`.
 inline void forEach(ImplicitLocOpBuilder &b, Value lower, Value upper,
-                    int64_t step, LoopBody body) {
-  scf::ForOp::create(b, lower, upper, constantIndex(b, step), ValueRange(),
+                    Value step, LoopBody body) {
+  scf::ForOp::create(b, lower, upper, step, ValueRange(),
                      [&](OpBuilder &nested, Location loc, Value i, ValueRange) {
                        ImplicitLocOpBuilder inner(loc, nested);
                        body(inner, i);
                        scf::YieldOp::create(inner);
                      });
+}
+
+inline void forEach(ImplicitLocOpBuilder &b, Value lower, Value upper,
+                    int64_t step, LoopBody body) {
+  forEach(b, lower, upper, constantIndex(b, step), body);
 }
 
 /// `for i = 0 to upper`.

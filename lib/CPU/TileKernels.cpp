@@ -23,7 +23,12 @@ SmallVector<Value> PrefetchState::initial(KernelBuilder &b,
 SmallVector<Value> PrefetchState::step(KernelBuilder &b,
                                        const Prefetch &prefetch,
                                        ValueRange state) {
-  constexpr int64_t kPage = 4096, kBursts = kPage / 64;
+  constexpr int64_t kPage = 4096, kWindow = Prefetch::kLines * kPage;
+  constexpr int64_t kBursts = kPage / 64;
+  Value windows = b.div(prefetch.bytes, kWindow);
+  Value rest = b.rem(prefetch.bytes, kWindow);
+  Value restStride =
+      b.mul(b.div(b.add(rest, Prefetch::kBytes - 1), Prefetch::kBytes), 64);
   Value wait = b.sub(state[0], b.constant(1)), begin = state[1];
   auto due = scf::IfOp::create(
       b, b.equal(wait, 0),
@@ -31,12 +36,13 @@ SmallVector<Value> PrefetchState::step(KernelBuilder &b,
         KernelBuilder b(loc, nested);
         Value end = b.min(b.add(begin, prefetch.perStep), prefetch.end);
         b.loop(begin, end, b.constant(1), [&](KernelBuilder &b, Value burst) {
-          Value group = b.div(burst, kBursts), line = b.rem(burst, kBursts);
-          Value at = b.at(
-              prefetch.stream,
-              b.add(b.mul(group, Prefetch::kLines * kPage), b.mul(line, 64)));
-          for (int64_t page = 0; page < Prefetch::kLines; ++page)
-            LLVM::Prefetch::create(b, b.at(at, page * kPage), /*rw=*/0,
+          Value window = b.div(burst, kBursts), line = b.rem(burst, kBursts);
+          Value stride =
+              b.select(b.less(window, windows), b.constant(kPage), restStride);
+          Value at = b.at(prefetch.stream,
+                          b.add(b.mul(window, kWindow), b.mul(line, 64)));
+          for (int64_t i = 0; i < Prefetch::kLines; ++i)
+            LLVM::Prefetch::create(b, b.at(at, b.mul(stride, i)), /*rw=*/0,
                                    /*hint=*/2, /*cache=*/1);
         });
         scf::YieldOp::create(b, ValueRange{prefetch.period, end});
