@@ -37,3 +37,29 @@ func.func @size(%call: !llvm.ptr, %n: index) {
   }
   return
 }
+
+// -----
+
+// expected-error @below {{expected one block and no results of a function with parallel loops}}
+func.func @result(%call: !llvm.ptr, %n: index) -> index {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    scf.reduce
+  }
+  return %n : index
+}
+
+// -----
+
+func.func @buffer(%call: !llvm.ptr, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  // expected-error @below {{expected numbers as results of an op that writes, got 'memref<?xindex>'}}
+  %x = memref.alloc(%n) : memref<?xindex>
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    memref.store %i, %x[%i] : memref<?xindex>
+    scf.reduce
+  }
+  return
+}
