@@ -12,6 +12,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Levels.h"
 #include "Loops.h"
 #include "moe/CPU/Passes.h"
 #include "moe/Support/CallStruct.h"
@@ -94,6 +95,15 @@ static LogicalResult guard(scf::ParallelOp loop, Value threads,
   return success();
 }
 
+/// Moves the loop's body to where `b` inserts, as iteration `i`.
+static void moveBody(ImplicitLocOpBuilder &b, scf::ParallelOp loop, Value i) {
+  IRRewriter rewriter(b);
+  rewriter.eraseOp(loop.getBody()->getTerminator());
+  rewriter.inlineBlockBefore(loop.getBody(), b.getInsertionBlock(),
+                             b.getInsertionPoint(), i);
+  b.setInsertionPointToEnd(b.getInsertionBlock());
+}
+
 /// Lowers a loop for `threads` threads; `counter` is a memref<i64> that no
 /// other loop uses at the same time.
 static void lower(scf::ParallelOp loop, Value threads, Value counter) {
@@ -124,13 +134,7 @@ static void lower(scf::ParallelOp loop, Value threads, Value counter) {
     Type index = b.getIndexType();
     forEach(b, arith::IndexCastOp::create(b, index, begin),
             arith::IndexCastOp::create(b, index, end), 1,
-            [&](ImplicitLocOpBuilder &b, Value i) {
-              IRRewriter rewriter(b);
-              rewriter.eraseOp(loop.getBody()->getTerminator());
-              rewriter.inlineBlockBefore(loop.getBody(), b.getInsertionBlock(),
-                                         b.getInsertionPoint(), i);
-              b.setInsertionPointToEnd(b.getInsertionBlock());
-            });
+            [&](ImplicitLocOpBuilder &b, Value i) { moveBody(b, loop, i); });
     scf::YieldOp::create(b);
   };
   scf::WhileOp::create(b, TypeRange{i64}, ValueRange(), claim, work);
@@ -141,6 +145,18 @@ static void lower(scf::ParallelOp loop, Value threads, Value counter) {
   region.walk([&](memref::AllocaOp buffer) {
     buffer->moveBefore(block, block->begin());
   });
+}
+
+/// Lowers a loop to the thread that calls.
+static void lowerToOneThread(scf::ParallelOp loop, Block *entry) {
+  // Once per call, not once per iteration.
+  loop.walk([&](memref::AllocaOp buffer) {
+    buffer->moveBefore(entry, entry->begin());
+  });
+  ImplicitLocOpBuilder b(loop.getLoc(), loop);
+  forEach(b, loop.getUpperBound()[0],
+          [&](ImplicitLocOpBuilder &b, Value i) { moveBody(b, loop, i); });
+  loop.erase();
 }
 
 namespace {
@@ -162,7 +178,18 @@ struct CpuLowerParallelPass final
       if (failed(verify(loop)))
         return failure();
 
-    OpBuilder builder = OpBuilder::atBlockBegin(&function.getBody().front());
+    numLoops += loops.size();
+    Block *entry = &function.getBody().front();
+    const Level *level = getLevel(function);
+    if (!level)
+      return failure();
+    if (!level->hasThreads) {
+      for (scf::ParallelOp loop : loops)
+        lowerToOneThread(loop, entry);
+      return success();
+    }
+
+    OpBuilder builder = OpBuilder::atBlockBegin(entry);
     ImplicitLocOpBuilder b(function.getLoc(), builder);
     Value threads =
         loadCallField(b, function.getArgument(0), CallField::Threads);
@@ -174,7 +201,6 @@ struct CpuLowerParallelPass final
         return failure();
       lower(loop, threads, counter);
     }
-    numLoops += loops.size();
     return success();
   }
 };

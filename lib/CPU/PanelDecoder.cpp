@@ -24,8 +24,8 @@ Value mlir::moe::loadScales(KernelBuilder &b, PackFormat format, int64_t lanes,
   auto f32s = VectorType::get({lanes}, b.getF32Type());
   if (format != PackFormat::Mxfp4) {
     auto f16s = VectorType::get({lanes}, b.getF16Type());
-    return arith::ExtFOp::create(b, f32s,
-                                 b.load(f16s, panel, at + column * 2, 16));
+    return arith::ExtFOp::create(
+        b, f32s, b.load(f16s, panel, at + column * 2, lanes * 2));
   }
   // 2^(e - 127): a number without fraction, but for 2^-127, which is subnormal.
   auto i32s = VectorType::get({lanes}, b.getI32Type());
@@ -34,7 +34,8 @@ Value mlir::moe::loadScales(KernelBuilder &b, PackFormat format, int64_t lanes,
   };
   auto bytes = VectorType::get({lanes}, b.getI8Type());
   Value exponents = arith::ExtUIOp::create(
-      b, i32s, b.load(bytes, panel, at + group * kPanelColumns + column, 8));
+      b, i32s,
+      b.load(bytes, panel, at + group * kPanelColumns + column, lanes));
   Value bits = arith::MaxUIOp::create(
       b, arith::ShLIOp::create(b, exponents, splat(23)), splat(0x00400000));
   return vector::BitCastOp::create(b, f32s, bits);
@@ -60,7 +61,7 @@ private:
         b, DenseElementsAttr::get(i32s, static_cast<int32_t>(value)));
   }
   Value words(KernelBuilder &b, Value panel, int64_t at) {
-    return b.load(i32s, panel, at, 32);
+    return b.load(i32s, panel, at, lanes * 4);
   }
   /// The bits `low..low+width` of each word.
   Value field(KernelBuilder &b, Value words, int64_t low, int64_t width) {
@@ -79,7 +80,7 @@ private:
   Value e2m1(KernelBuilder &b, Value code);
   Value halves(KernelBuilder &b, Value panel, int64_t at) {
     auto f16s = VectorType::get({lanes}, b.getF16Type());
-    return arith::ExtFOp::create(b, f32s, b.load(f16s, panel, at, 16));
+    return arith::ExtFOp::create(b, f32s, b.load(f16s, panel, at, lanes * 2));
   }
 
   PackFormat format, target;
@@ -91,23 +92,33 @@ private:
 
 /// What codes of E2M1 stand for (OCP Microscaling Formats 1.0, 5.3.3).
 Value Decoder::e2m1(KernelBuilder &b, Value code) {
+  Value index = arith::AndIOp::create(b, code, splat(b, 7));
+  Value sign = arith::ShLIOp::create(
+      b, arith::AndIOp::create(b, code, splat(b, 8)), splat(b, 28));
+  auto withSign = [&](Value bits) {
+    return vector::BitCastOp::create(b, f32s,
+                                     arith::OrIOp::create(b, bits, sign));
+  };
+  if (lanes < 8) {
+    // Too few for a table. Exponent and mantissa are where f32 has its own, but
+    // for the bias.
+    Value small = withSign(arith::ShLIOp::create(b, index, splat(b, 22)));
+    Value unbias =
+        arith::ConstantOp::create(b, DenseElementsAttr::get(f32s, 0x1p126f));
+    return arith::MulFOp::create(b, small, unbias);
+  }
   static constexpr float kMagnitudes[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
   SmallVector<float> table;
   for (int64_t i = 0; i < lanes; ++i)
     table.push_back(kMagnitudes[i % 8]);
   Value magnitudes = arith::ConstantOp::create(
       b, DenseElementsAttr::get(f32s, ArrayRef<float>(table)));
-  Value index = arith::AndIOp::create(b, code, splat(b, 7));
   auto name = b.getStringAttr(lanes == 16 ? "llvm.x86.avx512.permvar.sf.512"
                                           : "llvm.x86.avx2.permps");
   Value magnitude = LLVM::CallIntrinsicOp::create(b, f32s, name,
                                                   ValueRange{magnitudes, index})
                         .getResult(0);
-  Value sign = arith::ShLIOp::create(
-      b, arith::AndIOp::create(b, code, splat(b, 8)), splat(b, 28));
-  Value bits = vector::BitCastOp::create(b, i32s, magnitude);
-  return vector::BitCastOp::create(b, f32s,
-                                   arith::OrIOp::create(b, bits, sign));
+  return withSign(vector::BitCastOp::create(b, i32s, magnitude));
 }
 
 /// Stores the elements of k and k + 1 as the halves of words.

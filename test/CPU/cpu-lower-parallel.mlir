@@ -21,7 +21,7 @@
 //       CHECK:   scf.for %[[I:.*]] = %[[FROM]] to %[[TO]]
 //       CHECK:     memref.store %[[I]], %[[OUT]][%[[I]]]
 //       CHECK:   omp.terminator
-func.func @shares(%call: !llvm.ptr, %n: index, %out: memref<?xindex>) {
+func.func @shares(%call: !llvm.ptr, %n: index, %out: memref<?xindex>) attributes {moe.isa = "v3"} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   scf.parallel (%i) = (%c0) to (%n) step (%c1) {
@@ -37,7 +37,7 @@ func.func @shares(%call: !llvm.ptr, %n: index, %out: memref<?xindex>) {
 //  CHECK-NEXT:   %[[SCRATCH:.*]] = memref.alloca() : memref<16xf32>
 //       CHECK:   scf.for
 //       CHECK:     memref.store %{{.*}}, %[[SCRATCH]]
-func.func @scratch(%call: !llvm.ptr, %n: index, %x: f32) {
+func.func @scratch(%call: !llvm.ptr, %n: index, %x: f32) attributes {moe.isa = "v3"} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   scf.parallel (%i) = (%c0) to (%n) step (%c1) {
@@ -53,6 +53,26 @@ func.func @scratch(%call: !llvm.ptr, %n: index, %x: f32) {
 //   CHECK-NOT: llvm.load
 //   CHECK-NOT: omp
 //       CHECK: return
-func.func @serial(%call: !llvm.ptr) {
+func.func @serial(%call: !llvm.ptr) attributes {moe.isa = "v3"} {
+  return
+}
+
+// A level without threads has a loop; stack buffers are one per call.
+// CHECK-LABEL: func.func @one_thread
+//  CHECK-SAME: %[[N:[^:]*]]: index
+//  CHECK-NEXT: %[[SCRATCH:.*]] = memref.alloca() : memref<16xf32>
+//   CHECK-NOT: omp
+//       CHECK: scf.for %{{.*}} = %{{.*}} to %[[N]] step
+//       CHECK:   memref.store %{{.*}}, %[[SCRATCH]]
+//   CHECK-NOT: omp
+//       CHECK: return
+func.func @one_thread(%call: !llvm.ptr, %n: index, %x: f32) attributes {moe.isa = "neon"} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    %s = memref.alloca() : memref<16xf32>
+    memref.store %x, %s[%c0] : memref<16xf32>
+    scf.reduce
+  }
   return
 }

@@ -107,7 +107,7 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
     ```
     becomes, with two levels,
     ```mlir
-    module attributes {moe.levels = [
+    module attributes {llvm.target_triple = "x86_64-unknown-linux-gnu", moe.levels = [
         {features = ["avx2", "bmi2", "f16c", "fma"], isa = "v3"},
         {features = ["avx2", ..., "avx512vl"], isa = "v4"}
     ]} {
@@ -119,14 +119,15 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
 
     Precondition: form *buffers*; calls are inlined. Postcondition: each function with a body has a level.
 
-    Fails where a call remains, because its callee would have no level, and on an unknown level.
+    Fails where a call remains, because its callee would have no level, on an unknown level, and on levels of different
+    architectures.
 
     Contract class B: a clone computes what its original computes.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let options = [
     ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2), v4 (AVX-512), vnni (with products of bytes), amx, "
-           "and amx_emulated, its schedule with the features of v3">];
+           "and amx_emulated, its schedule with the features of v3; or neon (AArch64)">];
   let statistics = [
     Statistic<"numClones", "num-clones", "functions cloned">];
 }
@@ -273,7 +274,10 @@ def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {
     Threads that are free take the next share, so that one that is late does not keep the others waiting. Stack buffers
     of the body become one per thread.
 
-    Precondition: after `--moe-lower-call`; loops of one dimension, not nested. Fails on others.
+    At a level without threads, such as `neon`, a loop becomes `scf.for`, and stack buffers of its body one per call.
+
+    Precondition: after `--moe-lower-call`; functions with `moe.isa`; loops of one dimension, not nested. Fails on
+    others.
 
     Contract class B: an iteration owns what it writes and does not read what another has left in a stack buffer, so
     that no result depends on who runs it.
