@@ -66,7 +66,6 @@ createTargetMachine(const llvm::Triple &triple) {
   LLVMInitializeAArch64Target();
   LLVMInitializeAArch64TargetMC();
   LLVMInitializeAArch64AsmPrinter();
-  LLVMInitializeAArch64AsmParser(); // Of the trace's counter.
   std::string error;
   const llvm::Target *target =
       llvm::TargetRegistry::lookupTarget(triple, error);

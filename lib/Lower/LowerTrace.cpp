@@ -16,7 +16,6 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/ADT/MapVector.h"
-#include "llvm/TargetParser/Triple.h"
 
 #define DEBUG_TYPE "moe-lower-trace"
 
@@ -40,26 +39,11 @@ static Value constant(ImplicitLocOpBuilder &b, int64_t value) {
   return arith::ConstantIntOp::create(b, b.getI64Type(), value);
 }
 
-/// Whether `op` is compiled for AArch64.
-static bool isForAArch64(Operation *op) {
-  auto triple = op->getParentOfType<ModuleOp>()->getAttrOfType<StringAttr>(
-      LLVM::LLVMDialect::getTargetTripleAttrName());
-  return triple && llvm::Triple(triple.getValue()).isAArch64();
-}
-
-/// Reads a counter that runs at a constant rate. LLVM's is that of cycles,
-/// which on AArch64 programs may not read.
 static Value readCounter(ImplicitLocOpBuilder &b) {
-  if (!isForAArch64(b.getInsertionBlock()->getParentOp()))
-    return LLVM::CallIntrinsicOp::create(
-               b, b.getI64Type(), b.getStringAttr("llvm.readcyclecounter"),
-               ValueRange())
-        .getResult(0);
-  auto read = LLVM::InlineAsmOp::create(
-      b, TypeRange{b.getI64Type()}, ValueRange(), "mrs $0, cntvct_el0", "=r",
-      /*has_side_effects=*/true, /*is_align_stack=*/false,
-      LLVM::TailCallKind::None, /*asm_dialect=*/{}, /*operand_attrs=*/{});
-  return read.getResult(0);
+  return LLVM::CallIntrinsicOp::create(b, b.getI64Type(),
+                                       b.getStringAttr("llvm.readcyclecounter"),
+                                       ValueRange())
+      .getResult(0);
 }
 
 /// The address of member `index` of a structure whose members have 8 bytes.

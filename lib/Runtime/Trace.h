@@ -47,7 +47,7 @@ private:
 
   Trace(const Manifest &manifest, Memory memory, uint64_t capacity);
 
-  /// What compiled code reads: a counter that runs at a constant rate.
+  /// What `llvm.readcyclecounter` reads.
   static uint64_t readCounter() {
 #if defined(__x86_64__)
     return __builtin_ia32_rdtsc();
