@@ -51,14 +51,8 @@ static LogicalResult verify(scf::ParallelOp loop) {
   return failure(result.wasInterrupted());
 }
 
-/// loop -> if (its work is worth threads) loop, else the same in serial, both
-/// with calls of one function of its body. OpenMP can decide that too, but it
-/// allocates memory for a region of one thread.
-static LogicalResult guard(scf::ParallelOp loop, Value threads,
-                           StringRef name) {
-  auto work = loop->getAttrOfType<IntegerAttr>(kWorkAttr);
-  if (!work)
-    return success();
+/// Makes a function of the loop's body, which calls it.
+static FailureOr<func::FuncOp> outline(scf::ParallelOp loop, StringRef name) {
   auto function = loop->getParentOfType<func::FuncOp>();
   IRRewriter rewriter(loop->getContext());
   FailureOr<func::FuncOp> body =
@@ -69,7 +63,19 @@ static LogicalResult guard(scf::ParallelOp loop, Value threads,
                          StringRef("target_features")})
     if (Attribute value = function->getAttr(attr))
       (*body)->setAttr(attr, value);
+  return body;
+}
 
+/// loop -> if (its work is worth threads) loop, else the same in serial, both
+/// with calls of one function of its body. OpenMP can decide that too, but it
+/// allocates memory for a region of one thread.
+static LogicalResult guard(scf::ParallelOp loop, Value threads,
+                           StringRef name) {
+  auto work = loop->getAttrOfType<IntegerAttr>(kWorkAttr);
+  if (!work)
+    return success();
+  if (failed(outline(loop, name)))
+    return failure();
   ImplicitLocOpBuilder b(loop.getLoc(), loop);
   Value count = loop.getUpperBound()[0];
   Value enough = arith::CmpIOp::create(b, arith::CmpIPredicate::uge,
@@ -147,16 +153,18 @@ static void lower(scf::ParallelOp loop, Value threads, Value counter) {
   });
 }
 
-/// Lowers a loop to the thread that calls.
-static void lowerToOneThread(scf::ParallelOp loop, Block *entry) {
-  // Once per call, not once per iteration.
-  loop.walk([&](memref::AllocaOp buffer) {
-    buffer->moveBefore(entry, entry->begin());
-  });
+/// Lowers a loop to the thread that calls. Its body stays a function: where
+/// many are one, their constants take the registers that loops need.
+static LogicalResult lowerToOneThread(scf::ParallelOp loop, StringRef name) {
+  FailureOr<func::FuncOp> body = outline(loop, name);
+  if (failed(body))
+    return failure();
   ImplicitLocOpBuilder b(loop.getLoc(), loop);
+  (*body)->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
   forEach(b, loop.getUpperBound()[0],
           [&](ImplicitLocOpBuilder &b, Value i) { moveBody(b, loop, i); });
   loop.erase();
+  return success();
 }
 
 namespace {
@@ -179,24 +187,24 @@ struct CpuLowerParallelPass final
         return failure();
 
     numLoops += loops.size();
-    Block *entry = &function.getBody().front();
     const Level *level = getLevel(function);
     if (!level)
       return failure();
-    if (!level->hasThreads) {
-      for (scf::ParallelOp loop : loops)
-        lowerToOneThread(loop, entry);
-      return success();
-    }
-
-    OpBuilder builder = OpBuilder::atBlockBegin(entry);
+    OpBuilder builder = OpBuilder::atBlockBegin(&function.getBody().front());
     ImplicitLocOpBuilder b(function.getLoc(), builder);
-    Value threads =
-        loadCallField(b, function.getArgument(0), CallField::Threads);
-    Value counter =
-        memref::AllocaOp::create(b, MemRefType::get({}, b.getI64Type()));
+    Value threads, counter;
+    if (level->hasThreads) {
+      threads = loadCallField(b, function.getArgument(0), CallField::Threads);
+      counter =
+          memref::AllocaOp::create(b, MemRefType::get({}, b.getI64Type()));
+    }
     for (auto [number, loop] : llvm::enumerate(loops)) {
       std::string name = (function.getName() + ".body" + Twine(number)).str();
+      if (!level->hasThreads) {
+        if (failed(lowerToOneThread(loop, name)))
+          return failure();
+        continue;
+      }
       if (failed(guard(loop, threads, name)))
         return failure();
       lower(loop, threads, counter);

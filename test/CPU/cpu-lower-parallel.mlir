@@ -57,13 +57,16 @@ func.func @serial(%call: !llvm.ptr) attributes {moe.isa = "v3"} {
   return
 }
 
-// A level without threads has a loop; stack buffers are one per call.
-// CHECK-LABEL: func.func @one_thread
-//  CHECK-SAME: %[[N:[^:]*]]: index
-//  CHECK-NEXT: %[[SCRATCH:.*]] = memref.alloca() : memref<16xf32>
+// A level without threads has a loop around a function, which LLVM leaves one.
+//       CHECK: func.func @one_thread.body0(
+//  CHECK-SAME: passthrough = ["noinline"]
+//       CHECK:   %[[SCRATCH:.*]] = memref.alloca() : memref<16xf32>
+//       CHECK:   memref.store %{{.*}}, %[[SCRATCH]]
+// CHECK-LABEL: func.func @one_thread(
+//  CHECK-SAME: %{{[^:]*}}: !llvm.ptr, %[[N:[^:]*]]: index
 //   CHECK-NOT: omp
 //       CHECK: scf.for %{{.*}} = %{{.*}} to %[[N]] step
-//       CHECK:   memref.store %{{.*}}, %[[SCRATCH]]
+//       CHECK:   func.call @one_thread.body0
 //   CHECK-NOT: omp
 //       CHECK: return
 func.func @one_thread(%call: !llvm.ptr, %n: index, %x: f32) attributes {moe.isa = "neon"} {

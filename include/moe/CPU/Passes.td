@@ -274,7 +274,7 @@ def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {
     Threads that are free take the next share, so that one that is late does not keep the others waiting. Stack buffers
     of the body become one per thread.
 
-    At a level without threads, such as `neon`, a loop becomes `scf.for`, and stack buffers of its body one per call.
+    At a level without threads, such as `neon`, a loop becomes `scf.for` around calls of a function of its body.
 
     Precondition: after `--moe-lower-call`; functions with `moe.isa`; loops of one dimension, not nested. Fails on
     others.

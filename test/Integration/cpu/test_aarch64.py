@@ -28,7 +28,14 @@ from test_formats import test_grouped as test_grouped_in_formats  # noqa: F401
 from test_formats import test_row_alone as test_row_alone_in_formats  # noqa: F401
 from test_formats import test_rows_of_all_sizes as test_rows_of_all_sizes_in_formats  # noqa: F401
 from test_layers import test_stack  # noqa: F401
-from test_products import test_dense, test_grouped, test_grouped_wide, test_not_finite, test_row_alone  # noqa: F401
+from test_products import (  # noqa: F401
+    test_dense,
+    test_glu,
+    test_grouped,
+    test_grouped_wide,
+    test_not_finite,
+    test_row_alone,
+)
 from test_routing import test_batch, test_extremes, test_large_differences, test_route  # noqa: F401
 
 import moec
@@ -67,6 +74,11 @@ def program(emulate):
 def formats(request, emulate):
     format, compute = request.param
     return Formats(emulate("formats", "f32", f"--format={format}", f"--compute={compute}"), format, compute)
+
+
+def test_unfused(emulate):
+    """Each op alone, as scalar loops."""
+    test_block(lambda *_: emulate("olmoe_block", "f32", "--pipeline-options=fuse=false"), "f32", "olmoe_block", 17)
 
 
 @pytest.fixture(scope="module")
