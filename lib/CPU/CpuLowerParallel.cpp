@@ -17,12 +17,15 @@
 // accesses there were since they last waited is the same for all threads, so
 // that all know when to wait.
 //
+// At a level without threads, a parallel loop becomes a loop.
+//
 // OpenMP starts and joins the threads. It does not divide the work: its runtime
 // may allocate memory for that, and a call must not. It would also allocate
 // memory for a team of one, which therefore calls the function by itself.
 //
 //===----------------------------------------------------------------------===//
 
+#include "Levels.h"
 #include "Loops.h"
 #include "moe/CPU/Passes.h"
 #include "moe/IR/MoE.h"
@@ -73,6 +76,56 @@ static LogicalResult verify(scf::ParallelOp loop) {
   return failure(result.wasInterrupted());
 }
 
+/// Gives `function` the target of `like`.
+static void setTarget(func::FuncOp function, func::FuncOp like) {
+  for (StringRef attr : {StringRef(kIsaAttr), StringRef("target_cpu"),
+                         StringRef("target_features")})
+    if (Attribute value = like->getAttr(attr))
+      function->setAttr(attr, value);
+}
+
+/// Makes the body of a loop in `entry` a call of a function, which has stack
+/// buffers of its own.
+static FailureOr<func::FuncOp> outline(scf::ParallelOp loop, func::FuncOp entry,
+                                       int64_t number) {
+  std::string name = (entry.getName() + ".body" + Twine(number)).str();
+  IRRewriter rewriter(loop->getContext());
+  FailureOr<func::FuncOp> body =
+      outlineSingleBlockRegion(rewriter, loop.getLoc(), loop.getRegion(), name);
+  if (failed(body))
+    return failure();
+  body->setPrivate();
+  setTarget(*body, entry);
+  return body;
+}
+
+/// Moves the loop's body to where `b` inserts, as iteration `i`.
+static void inlineBody(ImplicitLocOpBuilder &b, scf::ParallelOp loop, Value i) {
+  IRRewriter rewriter(b);
+  rewriter.eraseOp(loop.getBody()->getTerminator());
+  rewriter.inlineBlockBefore(loop.getBody(), b.getInsertionBlock(),
+                             b.getInsertionPoint(), i);
+  b.setInsertionPointToEnd(b.getInsertionBlock());
+}
+
+/// Lowers the loops of `entry` to the thread that calls. Bodies stay functions:
+/// where many are one, their constants take the registers that loops need.
+static LogicalResult lowerToOneThread(func::FuncOp entry) {
+  SmallVector<scf::ParallelOp> loops;
+  entry.walk([&](scf::ParallelOp loop) { loops.push_back(loop); });
+  for (auto [number, loop] : llvm::enumerate(loops)) {
+    FailureOr<func::FuncOp> body = outline(loop, entry, number);
+    if (failed(body))
+      return failure();
+    ImplicitLocOpBuilder b(loop.getLoc(), loop);
+    (*body)->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
+    forEach(b, loop.getUpperBound()[0],
+            [&](ImplicitLocOpBuilder &b, Value i) { inlineBody(b, loop, i); });
+    loop.erase();
+  }
+  return success();
+}
+
 static bool hasParallelLoop(Operation *op) {
   return op->walk([](scf::ParallelOp) { return WalkResult::interrupt(); })
       .wasInterrupted();
@@ -106,7 +159,6 @@ public:
   LogicalResult build();
 
 private:
-  void setTarget(func::FuncOp function);
   void moveBody();
   void callTeam();
   LogicalResult distribute(Block::iterator begin, Block::iterator end);
@@ -187,16 +239,8 @@ void TeamBuilder::noteAccess(ImplicitLocOpBuilder &b, Value access) {
 
 /// Shares the iterations of a loop, or leaves them to the leader.
 LogicalResult TeamBuilder::share(scf::ParallelOp loop) {
-  // A function of its own has its own stack buffers.
-  std::string name = (entry.getName() + ".body" + Twine(numLoops++)).str();
-  IRRewriter rewriter(loop->getContext());
-  FailureOr<func::FuncOp> body =
-      outlineSingleBlockRegion(rewriter, loop.getLoc(), loop.getRegion(), name);
-  if (failed(body))
+  if (failed(outline(loop, entry, numLoops++)))
     return failure();
-  body->setPrivate();
-  setTarget(*body);
-
   ImplicitLocOpBuilder b(loop.getLoc(), loop);
   auto constant = [](ImplicitLocOpBuilder &b, int64_t value) -> Value {
     return arith::ConstantIntOp::create(b, b.getI64Type(), value);
@@ -248,12 +292,7 @@ LogicalResult TeamBuilder::share(scf::ParallelOp loop) {
     Type index = b.getIndexType();
     forEach(b, arith::IndexCastOp::create(b, index, begin[0]),
             arith::IndexCastOp::create(b, index, end), 1,
-            [&](ImplicitLocOpBuilder &b, Value i) {
-              rewriter.eraseOp(loop.getBody()->getTerminator());
-              rewriter.inlineBlockBefore(loop.getBody(), b.getInsertionBlock(),
-                                         b.getInsertionPoint(), i);
-              b.setInsertionPointToEnd(b.getInsertionBlock());
-            });
+            [&](ImplicitLocOpBuilder &b, Value i) { inlineBody(b, loop, i); });
     Value next = claim(b, count);
     scf::YieldOp::create(b, next);
   };
@@ -347,21 +386,13 @@ LogicalResult TeamBuilder::distribute(Block::iterator begin,
 // Functions
 //===----------------------------------------------------------------------===//
 
-/// Gives `function` the target of the entry.
-void TeamBuilder::setTarget(func::FuncOp function) {
-  for (StringRef attr : {StringRef(kIsaAttr), StringRef("target_cpu"),
-                         StringRef("target_features")})
-    if (Attribute value = entry->getAttr(attr))
-      function->setAttr(attr, value);
-}
-
 /// Moves the body of the entry to the function of the team.
 void TeamBuilder::moveBody() {
   ImplicitLocOpBuilder b(entry.getLoc(), entry);
   team = func::FuncOp::create(b, (entry.getName() + ".team").str(),
                               entry.getFunctionType());
   team.setPrivate();
-  setTarget(team);
+  setTarget(team, entry);
   team.getBody().takeBody(entry.getBody());
   leads = addArgument(b.getI1Type());
   hasOthers = addArgument(b.getI1Type());
@@ -461,8 +492,13 @@ struct CpuLowerParallelPass final
     });
     if (walk.wasInterrupted())
       return failure();
-    return hasParallelLoop(function) ? TeamBuilder(function).build()
-                                     : success();
+    if (!hasParallelLoop(function))
+      return success();
+    const Level *level = getLevel(function);
+    if (!level)
+      return failure();
+    return level->hasThreads ? TeamBuilder(function).build()
+                             : lowerToOneThread(function);
   }
 };
 

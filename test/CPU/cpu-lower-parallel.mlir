@@ -39,7 +39,7 @@
 //       CHECK:     func.call @shares.team({{.*}}, %[[IS_FIRST]], %true, %[[ZEROS]])
 //       CHECK: } else {
 //       CHECK:   func.call @shares.team({{.*}}, %true, %false, %[[ZEROS]])
-func.func @shares(%call: !llvm.ptr, %n: index, %out: memref<?xindex>) {
+func.func @shares(%call: !llvm.ptr, %n: index, %out: memref<?xindex>) attributes {moe.isa = "v3"} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   scf.parallel (%i) = (%c0) to (%n) step (%c1) {
@@ -54,7 +54,7 @@ func.func @shares(%call: !llvm.ptr, %n: index, %out: memref<?xindex>) {
 //       CHECK: %[[WORK:.*]] = arith.muli %{{.*}}, %c100_i64
 //       CHECK: %[[ENOUGH:.*]] = arith.cmpi ugt, %[[WORK]], %c32767_i64
 //       CHECK: arith.andi %{{.*}}, %[[ENOUGH]]
-func.func @work(%call: !llvm.ptr, %n: index, %out: memref<?xindex>) {
+func.func @work(%call: !llvm.ptr, %n: index, %out: memref<?xindex>) attributes {moe.isa = "v3"} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   scf.parallel (%i) = (%c0) to (%n) step (%c1) {
@@ -68,7 +68,7 @@ func.func @work(%call: !llvm.ptr, %n: index, %out: memref<?xindex>) {
 // CHECK-LABEL: func.func private @scratch.body0
 //       CHECK:   %[[SCRATCH:.*]] = memref.alloca() : memref<16xf32>
 //       CHECK:   memref.store %{{.*}}, %[[SCRATCH]]
-func.func @scratch(%call: !llvm.ptr, %n: index, %x: f32, %out: memref<?xf32>) {
+func.func @scratch(%call: !llvm.ptr, %n: index, %x: f32, %out: memref<?xf32>) attributes {moe.isa = "v3"} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   scf.parallel (%i) = (%c0) to (%n) step (%c1) {
@@ -103,7 +103,7 @@ func.func @scratch(%call: !llvm.ptr, %n: index, %x: f32, %out: memref<?xf32>) {
 //       CHECK: omp.barrier
 //       CHECK: %[[ALL:.*]] = memref.load %[[RESULT]][]
 //       CHECK: arith.index_cast %[[ALL]] : index to i64
-func.func @writes(%call: !llvm.ptr, %in: memref<?xindex>, %out: memref<?xindex>) {
+func.func @writes(%call: !llvm.ptr, %in: memref<?xindex>, %out: memref<?xindex>) attributes {moe.isa = "v3"} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %m = memref.load %in[%c0] : memref<?xindex>
@@ -129,7 +129,7 @@ func.func @writes(%call: !llvm.ptr, %in: memref<?xindex>, %out: memref<?xindex>)
 //       CHECK:   %[[N:.*]] = memref.load %[[X]]
 //       CHECK:   arith.index_cast %[[N]] : index to i64
 //       CHECK:   func.call @layers.body0
-func.func @layers(%call: !llvm.ptr, %x: memref<?xindex>) {
+func.func @layers(%call: !llvm.ptr, %x: memref<?xindex>) attributes {moe.isa = "v3"} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %c4 = arith.constant 4 : index
@@ -148,6 +148,29 @@ func.func @layers(%call: !llvm.ptr, %x: memref<?xindex>) {
 //   CHECK-NOT: llvm.load
 //   CHECK-NOT: omp
 //       CHECK: return
-func.func @serial(%call: !llvm.ptr) {
+func.func @serial(%call: !llvm.ptr) attributes {moe.isa = "v3"} {
+  return
+}
+
+// A level without threads has a loop around a function, which LLVM leaves one.
+//       CHECK: func.func @one_thread.body0(
+//  CHECK-SAME: passthrough = ["noinline"]
+//       CHECK:   %[[SCRATCH:.*]] = memref.alloca() : memref<16xf32>
+//       CHECK:   memref.store %{{.*}}, %[[SCRATCH]]
+// CHECK-LABEL: func.func @one_thread(
+//  CHECK-SAME: %{{[^:]*}}: !llvm.ptr, %[[N:[^:]*]]: index
+//   CHECK-NOT: omp
+//       CHECK: scf.for %{{.*}} = %{{.*}} to %[[N]] step
+//       CHECK:   func.call @one_thread.body0
+//   CHECK-NOT: omp
+//       CHECK: return
+func.func @one_thread(%call: !llvm.ptr, %n: index, %x: f32) attributes {moe.isa = "neon"} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    %s = memref.alloca() : memref<16xf32>
+    memref.store %x, %s[%c0] : memref<16xf32>
+    scf.reduce
+  }
   return
 }

@@ -107,7 +107,7 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
     ```
     becomes, with two levels,
     ```mlir
-    module attributes {moe.levels = [
+    module attributes {llvm.target_triple = "x86_64-unknown-linux-gnu", moe.levels = [
         {features = ["avx2", "bmi2", "f16c", "fma"], isa = "v3"},
         {features = ["avx2", ..., "avx512vl"], isa = "v4"}
     ]} {
@@ -119,14 +119,15 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
 
     Precondition: form *buffers*; calls are inlined. Postcondition: each function with a body has a level.
 
-    Fails where a call remains, because its callee would have no level, and on an unknown level.
+    Fails where a call remains, because its callee would have no level, on an unknown level, and on levels of different
+    architectures.
 
     Contract class B: a clone computes what its original computes.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let options = [
     ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2), v4 (AVX-512), vnni (with products of bytes), amx, "
-           "and amx_emulated, its schedule with the features of v3">];
+           "and amx_emulated, its schedule with the features of v3; or neon (AArch64)">];
   let statistics = [
     Statistic<"numClones", "num-clones", "functions cloned">];
 }
@@ -280,8 +281,10 @@ def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {
     waiting. Threads wait for each other before an op where, since they last did, others have written what it reads or may
     still read what it writes. Arguments that are never written, and invariant loads, do not count.
 
-    Precondition: after `--moe-lower-call`; loops of one dimension, not nested; buffers outside of loops are in the
-    workspace. Fails on others.
+    At a level without threads, such as `neon`, a loop becomes `scf.for` around calls of a function of its body.
+
+    Precondition: after `--moe-lower-call`; functions with `moe.isa`; loops of one dimension, not nested; buffers outside
+    of loops are in the workspace. Fails on others.
 
     Contract class B: what all threads do gives the same values on each; an iteration owns what it writes and does not read what another has left in a stack buffer, so
     that no result depends on who runs it.
