@@ -35,10 +35,15 @@ KernelChoices TargetModel::getMeasured(const RowLayout &layout) const {
 }
 
 int64_t TargetModel::getBlockK(const RowLayout &layout) const {
-  if (int64_t measured = getMeasured(layout).blockK)
-    return measured;
   auto [l1, l2] =
       std::pair<double, double>(target.machine.l1, target.machine.l2);
+  if (int64_t measured = getMeasured(layout).blockK) {
+    // What is decoded lies on the stack.
+    int64_t most = l2 / 4 / (4 * kPanelColumns);
+    return layout.isDecoded()
+               ? std::clamp<int64_t>(most / 64 * 64, 64, measured)
+               : measured;
+  }
   double panelBytes = layout.getPanelBytesPer64() / 64.0;
   double rowBytes = layout.getRowBytes(64) / 64.0;
   double k;

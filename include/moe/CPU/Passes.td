@@ -304,6 +304,7 @@ def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels", "::mlir::ModuleOp"> {
       %t0 = vector.fma %a, %w0, %s0 : vector<16xf32>
       ...
     ```
+    The length of a block follows from the target, `dlti.target_system_spec` of the module (include/moe/CPU/Target.h).
     Functions are made once for each level, format and arithmetic, whatever the shapes. Level `amx` multiplies bf16 in
     tile registers.
 
