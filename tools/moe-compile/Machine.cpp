@@ -93,3 +93,9 @@ Machine mlir::moe::measureMachine() {
   }
   return machine;
 }
+
+void mlir::moe::remeasure(Machine &machine) {
+  Machine again = measureMachine();
+  machine.coreBandwidth = std::max(machine.coreBandwidth, again.coreBandwidth);
+  machine.bandwidth = std::max(machine.bandwidth, again.bandwidth);
+}

@@ -15,6 +15,9 @@ namespace mlir::moe {
 /// process may use read, in about a second. The rest is as by default.
 Machine measureMachine();
 
+/// Measures again, because others may have kept the machine busy before.
+void remeasure(Machine &machine);
+
 } // namespace mlir::moe
 
 #endif // MOE_COMPILE_MACHINE_H

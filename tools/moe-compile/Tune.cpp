@@ -197,8 +197,8 @@ public:
       : op(op), layer(std::move(layer)), machine(machine), folder(folder),
         seconds(seconds / (std::size(kKernelMembers) + 1)) {}
 
-  /// Adds the kernel for the best of `levels` to `target`, and what was
-  /// measured to `measured`.
+  /// Adds the kernel for the best of `levels`, and the machine as it was seen
+  /// last, to `target`, and what was measured to `measured`.
   llvm::Error run(ArrayRef<std::string> levels, Target &target,
                   json::Object &measured);
 
@@ -328,6 +328,7 @@ llvm::Error KernelTuner::confirm() {
         {"microseconds", std::llround(quantile(times->front()[i], 0.5) * 1e6)},
         {"gain", printGain(gain.ratios[i], 2 * gain.errors[i])}});
   auto kind = ProductKind::get(layer.getProduct());
+  remeasure(machine);
   found.operations = solveOperations(
       machine, isa, kind.format, kind.compute,
       getCost(layer.getProduct(), layer.scaleTokens(kMostTokens)),
@@ -353,6 +354,7 @@ llvm::Error KernelTuner::run(ArrayRef<std::string> levels, Target &target,
   }
   if (llvm::Error error = confirm())
     return error;
+  target.machine = machine;
   if (llvm::any_of(kKernelMembers,
                    [&](const Member &member) { return found.*(member.value); }))
     target.kernels[kernel] = found;
