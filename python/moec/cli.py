@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--isa", metavar="LEVELS", help="of CPUs: v3,v4 and others of x86-64, or neon of AArch64"
             )
+            command.add_argument(
+                "--target", type=Path, metavar="FILE", help="of moe-compile --tune: how to cut the work"
+            )
 
     summary = "say what a package is"
     command = commands.add_parser("inspect", help=summary, description=summary)
@@ -89,6 +92,7 @@ def _compile(options: argparse.Namespace) -> None:
         options.format,
         options.compute,
         options.isa,
+        options.target,
     )
 
 

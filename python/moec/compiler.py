@@ -23,6 +23,7 @@ def compile(
     format: str | None = None,
     compute: str | None = None,
     isa: str | None = None,
+    target: str | os.PathLike[str] | None = None,
 ) -> None:
     """Compile a program.
 
@@ -40,6 +41,8 @@ def compile(
     isa : str or None
         ISA levels to compile for, as ``"v3,v4"``, or ``"neon"``, which is AArch64's. None chooses levels of x86-64 that
         `compute` gains from.
+    target : path or None
+        File of ``moe-compile --tune`` that says how to cut the work; no result depends on it.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def compile(
     """
     with tempfile.TemporaryDirectory() as checkpoint:
         program.save_weights(checkpoint)
-        options = [f"--checkpoint={checkpoint}", "-o", package, *_options(format, compute, isa)]
+        options = [f"--checkpoint={checkpoint}", "-o", package, *_options(format, compute, isa, target)]
         _run([find_tool("moe-compile"), "-", *options], str(program))
 
 
@@ -60,6 +63,7 @@ def compile_checkpoint(
     format: str | None = None,
     compute: str | None = None,
     isa: str | None = None,
+    target: str | os.PathLike[str] | None = None,
 ) -> None:
     """Compile a Hugging Face checkpoint.
 
@@ -74,7 +78,10 @@ def compile_checkpoint(
     shapes_only : bool
         Compile from config.json alone, to a package without weights.
     format, compute, isa : str or None
-        How weights of products are stored, what rows are rounded to, and what CPUs the package is for, as in `compile`.
+        How weights of products are stored and what rows are rounded to, and what CPUs the package is
+        for, as in `compile`.
+    target : path or None
+        As in `compile`.
 
     Raises
     ------
@@ -87,12 +94,14 @@ def compile_checkpoint(
     copies = [file] if (file := checkpoint / "tokenizer.json").exists() else []
     options = [f"--source={file}" for file in sources] + [f"--copy={file}" for file in copies]
     options += ["--shapes-only"] * shapes_only
-    options += _options(format, compute, isa)
+    options += _options(format, compute, isa, target)
     _run([find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package, *options], text)
 
 
-def _options(format: str | None, compute: str | None, isa: str | None) -> list[str]:
-    options = {"format": format, "compute": compute, "isa": isa}
+def _options(
+    format: str | None, compute: str | None, isa: str | None, target: str | os.PathLike[str] | None
+) -> list[str]:
+    options = {"format": format, "compute": compute, "isa": isa, "target": target}
     return [f"--{name}={value}" for name, value in options.items() if value is not None]
 
 

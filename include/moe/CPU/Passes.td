@@ -18,7 +18,7 @@ def CpuExplainPass : Pass<"moe-cpu-explain", "::mlir::ModuleOp"> {
   let description = [{
     For each level, each function with products or attentions, and each number of tokens, on the standard output: bytes
     of memory, floating-point operations, whether memory or arithmetic bounds the time, the kernel, and the time that
-    the model of the target predicts (lib/CPU/TargetModel.h). `xN` behind a function's name: its parameters are stacks
+    the model of the target (`dlti.target_system_spec` of the module) predicts (lib/CPU/TargetModel.h). `xN` behind a function's name: its parameters are stacks
     of N layers.
 
     Routing is counted as even and random, so that T tokens choose `E (1 - (1 - k/E)^T)` of E experts; attention as of
@@ -315,6 +315,7 @@ def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels", "::mlir::ModuleOp"> {
       %t0 = vector.fma %a, %w0, %s0 : vector<16xf32>
       ...
     ```
+    The length of a block follows from the target, `dlti.target_system_spec` of the module (include/moe/CPU/Target.h).
     Functions are made once for each level, format and arithmetic, whatever the shapes. Level `amx` multiplies bf16 in
     tile registers.
 

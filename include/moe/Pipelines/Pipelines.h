@@ -42,6 +42,15 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
       llvm::cl::desc("let calls record their stages, for `moe-run --trace`")};
 };
 
+/// The ISA levels to compile for: without a choice, those that the products
+/// gain from.
+SmallVector<std::string> getLevels(const CompileOptions &options);
+
+/// Builds the pipeline from the form *graph* to the form *fused*, and the one
+/// from there to the form *target*.
+void buildFusionPipeline(OpPassManager &pm, const CompileOptions &options);
+void buildLoweringPipeline(OpPassManager &pm, const CompileOptions &options);
+
 /// Builds the pipeline from the form *graph* to the form *target*.
 void buildCompilePipeline(OpPassManager &pm, const CompileOptions &options);
 
