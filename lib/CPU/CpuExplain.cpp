@@ -142,6 +142,10 @@ struct CpuExplainPass final : moe::impl::CpuExplainPassBase<CpuExplainPass> {
   using CpuExplainPassBase::CpuExplainPassBase;
 
   void runOnOperation() override {
+    FailureOr<Target> described = Target::get(getOperation());
+    if (failed(described))
+      return signalPassFailure();
+    target = *described;
     if (tokens.empty())
       tokens = {1, 16, 256, 1024};
     for (StringRef isa : levels) {
@@ -190,17 +194,19 @@ struct CpuExplainPass final : moe::impl::CpuExplainPassBase<CpuExplainPass> {
   }
 
   Estimate explain(Operation *op, int64_t count, const Level &level) {
-    TargetModel model(threads);
-    double operations = model.getOperations(level);
+    TargetModel model(target);
+    double rate = threads * model.getOperations(level);
+    bool isSum = false;
     Estimate estimate;
     auto product = [&](auto op) {
       OpCost cost = costOf(op, count);
       estimate.cost = cost;
       estimate.kernel = "scalar loops";
-      operations = model.getScalarOperations();
+      rate = model.getScalarOperations();
       if (std::optional<PackFormat> format = op.getPacked()) {
         RowLayout layout(level, *format, op.getCompute());
-        operations = model.getOperations(level, layout);
+        rate = threads * model.getOperations(layout);
+        isSum = cost.rows > layout.getTileRows();
         estimate.kernel = describeKernel(layout, cost.rows);
       }
     };
@@ -210,12 +216,15 @@ struct CpuExplainPass final : moe::impl::CpuExplainPassBase<CpuExplainPass> {
           estimate.cost = costOf(attention, count);
           estimate.kernel = "online softmax";
         });
-    double arithmetic = estimate.cost.operations / operations;
-    double memory = estimate.cost.bytes / model.getBandwidth();
+    double arithmetic = estimate.cost.operations / rate;
+    double memory = estimate.cost.bytes / model.getBandwidth(threads);
     estimate.bound = memory >= arithmetic ? "memory" : "arithmetic";
-    estimate.seconds = std::max(memory, arithmetic);
+    estimate.seconds =
+        isSum ? memory + arithmetic : std::max(memory, arithmetic);
     return estimate;
   }
+
+  Target target;
 };
 
 } // namespace

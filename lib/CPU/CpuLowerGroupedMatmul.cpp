@@ -19,7 +19,7 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
-static LogicalResult lower(GroupedMatmulOp op) {
+static LogicalResult lower(GroupedMatmulOp op, const Target &target) {
   const Level *level = getLevel(op);
   if (!level)
     return failure();
@@ -30,16 +30,16 @@ static LogicalResult lower(GroupedMatmulOp op) {
   Value rows = op.getRows(), out = op.getInit();
   Value numRows = dim(b, rows, 0);
   Value offsets = op.getOffsets(), weights = op.getWeights();
-  int64_t chunkRows =
-      getChunkRows(*level, *op.getPacked(), op.getCompute(),
-                   cast<MemRefType>(rows.getType()).getDimSize(1),
-                   cast<MemRefType>(weights.getType()));
+  Blocking blocking =
+      getBlocking(target, *level, *op.getPacked(), op.getCompute(),
+                  cast<MemRefType>(rows.getType()).getDimSize(1),
+                  cast<MemRefType>(weights.getType()));
   RowChunks chunks =
       offsets
           ? RowChunks::grouped(
                 b, offsets, cast<MemRefType>(weights.getType()).getDimSize(0),
-                numRows, chunkRows)
-          : RowChunks::dense(b, numRows, chunkRows);
+                numRows, blocking)
+          : RowChunks::dense(b, numRows, blocking);
   auto rowOf = [](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
     return add(b, chunk.first, i);
   };
@@ -63,13 +63,16 @@ namespace {
 struct CpuLowerGroupedMatmulPass final
     : moe::impl::CpuLowerGroupedMatmulPassBase<CpuLowerGroupedMatmulPass> {
   void runOnOperation() override {
+    FailureOr<Target> target = Target::get(getOperation());
+    if (failed(target))
+      return signalPassFailure();
     SmallVector<GroupedMatmulOp> ops;
     getOperation()->walk([&](GroupedMatmulOp op) {
       if (op.getPacked() && !op.getResult())
         ops.push_back(op);
     });
     for (GroupedMatmulOp op : ops)
-      if (failed(lower(op)))
+      if (failed(lower(op, *target)))
         return signalPassFailure();
   }
 };

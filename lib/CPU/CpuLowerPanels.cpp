@@ -39,7 +39,8 @@ namespace {
 /// The functions that the ops of one module call.
 class PanelFunctions {
 public:
-  explicit PanelFunctions(ModuleOp module) : module(module), symbols(module) {}
+  PanelFunctions(ModuleOp module, const Target &target)
+      : module(module), symbols(module), model(target) {}
 
   /// The function for what `op` multiplies.
   func::FuncOp get(PanelMatmulOp op, const Level &level);
@@ -60,6 +61,7 @@ private:
 
   ModuleOp module;
   SymbolTable symbols;
+  TargetModel model;
   int64_t count = 0;
 };
 
@@ -154,22 +156,17 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
   Value scales = b.at(panel, bytesOf(b, k));
   // What tiles multiply.
   PackFormat format = layout.getFormat();
-  bool isDecoded =
-      layout.getCompute() != Compute::Int8 && !hasFmaTiles(layout.getFormat());
-  if (isDecoded)
+  if (layout.isDecoded())
     format = layout.isAmx() ? PackFormat::BF16 : PackFormat::F32;
-  Value blockK, decoded;
-  if (isDecoded) {
-    blockK = b.constant(getDecodedK(layout));
-    decoded =
-        LLVM::AllocaOp::create(b, b.pointerType(), b.getI8Type(),
-                               b.constant(getDecodedK(layout) * kPanelColumns *
-                                          (layout.isAmx() ? 2 : 4)),
-                               /*alignment=*/64);
-  } else {
-    blockK =
-        b.select(b.less(one, tiles.count), b.constant(getBlockK(layout)), k);
-  }
+  int64_t mostK = model.getBlockK(layout);
+  Value blockK = b.constant(mostK), decoded;
+  if (layout.isDecoded())
+    decoded = LLVM::AllocaOp::create(
+        b, b.pointerType(), b.getI8Type(),
+        b.constant(mostK * kPanelColumns * (layout.isAmx() ? 2 : 4)),
+        /*alignment=*/64);
+  else
+    blockK = b.select(b.less(one, tiles.count), blockK, k);
 
   b.loop(b.constant(0), k, blockK, [&](KernelBuilder &b, Value begin) {
     Value count = b.min(b.sub(k, begin), blockK);
@@ -183,7 +180,7 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
     Value steps = divUp(b, count, b.constant(layout.getStep()));
     Value perStep = divUp(b, bursts, steps);
     Value period = b.createOrFold<arith::MaxUIOp>(b.div(steps, bursts), one);
-    if (isDecoded) {
+    if (layout.isDecoded()) {
       emitDecode(b, level, layout.getFormat(), format, panelAt, scales, count,
                  decoded);
       panelAt = decoded;
@@ -260,7 +257,10 @@ namespace {
 struct CpuLowerPanelsPass final
     : moe::impl::CpuLowerPanelsPassBase<CpuLowerPanelsPass> {
   void runOnOperation() override {
-    PanelFunctions functions(getOperation());
+    FailureOr<Target> target = Target::get(getOperation());
+    if (failed(target))
+      return signalPassFailure();
+    PanelFunctions functions(getOperation(), *target);
     SmallVector<PanelMatmulOp> ops;
     getOperation().walk([&](PanelMatmulOp op) { ops.push_back(op); });
     for (PanelMatmulOp op : ops) {

@@ -41,14 +41,14 @@ static constexpr Level levels[] = {
     {"amx_emulated", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16,
      /*hasDots=*/false, /*hasTiles=*/true, /*emulatesTiles=*/true}};
 
-static const Level *lookUp(StringRef isa) {
+const Level *mlir::moe::lookUpLevel(StringRef isa) {
   const Level *level = llvm::find_if(
       levels, [&](const Level &known) { return known.isa == isa; });
   return level == std::end(levels) ? nullptr : level;
 }
 
 const Level *mlir::moe::findLevel(StringRef isa, Operation *op) {
-  const Level *level = lookUp(isa);
+  const Level *level = lookUpLevel(isa);
   if (!level)
     op->emitError(
         "expected an ISA level v3, v4, vnni, amx or amx_emulated, got ")
@@ -72,7 +72,7 @@ const Level *mlir::moe::getLevel(Operation *op) {
   if (!function)
     function = op->getParentOfType<FunctionOpInterface>();
   auto isa = function->getAttrOfType<StringAttr>(kIsaAttr);
-  const Level *level = isa ? lookUp(isa) : nullptr;
+  const Level *level = isa ? lookUpLevel(isa) : nullptr;
   if (!level)
     op->emitOpError("expected a function with `moe.isa`");
   return level;

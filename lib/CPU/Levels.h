@@ -31,7 +31,10 @@ struct Level {
   bool hasTiles, emulatesTiles;
 };
 
-/// The level called `isa`; null with a diagnostic on `op` if there is none.
+/// The level called `isa`; null if there is none.
+const Level *lookUpLevel(StringRef isa);
+
+/// The same, with a diagnostic on `op`.
 const Level *findLevel(StringRef isa, Operation *op);
 
 /// Says, to LLVM too, that `function` is compiled for `level`.

@@ -63,6 +63,10 @@ inline Value lessEqual(ImplicitLocOpBuilder &b, Value x, int64_t y) {
   return b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::ule, x,
                                        constantIndex(b, y));
 }
+inline Value select(ImplicitLocOpBuilder &b, Value condition, Value x,
+                    Value y) {
+  return b.createOrFold<arith::SelectOp>(condition, x, y);
+}
 /// `x / y`, rounded up.
 inline Value divUp(ImplicitLocOpBuilder &b, Value x, Value y) {
   return div(b, sub(b, add(b, x, y), constantIndex(b, 1)), y);

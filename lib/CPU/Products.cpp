@@ -8,44 +8,47 @@
 
 #include "AmxTiles.h"
 #include "Loops.h"
-#include "TargetModel.h"
 #include "TileKernels.h"
 #include "WorkList.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace mlir::moe;
 
-/// The number of items of a thread to strive for, so that all end at about the
-/// same time, and the least number of panels of an item.
-static constexpr int64_t kItemsPerThread = 32, kMinPanels = 2;
+/// The least number of panels of an item.
+static constexpr int64_t kMinPanels = 2;
 
-/// Chunks of a thread from which on whole chunks are small enough as items, and
-/// rows of a chunk from which on it matters that they stay in the cache.
-static constexpr int64_t kChunksPerThread = 12, kCachedRows = 32;
+/// Rows of a chunk from which on it matters that they stay in the cache.
+static constexpr int64_t kCachedRows = 32;
 
 //===----------------------------------------------------------------------===//
 // Chunks
 //===----------------------------------------------------------------------===//
 
 RowChunks RowChunks::dense(ImplicitLocOpBuilder &b, Value numRows,
-                           int64_t chunkRows) {
+                           const Blocking &blocking) {
   RowChunks chunks;
-  chunks.chunkRows = chunkRows;
+  chunks.blocking = blocking;
   chunks.numRows = numRows;
-  chunks.count = div(b, add(b, numRows, chunkRows - 1), chunkRows);
+  int64_t chunkRows = blocking.chunkRows;
+  chunks.count = chunks.maxCount =
+      div(b, add(b, numRows, chunkRows - 1), chunkRows);
   return chunks;
 }
 
 RowChunks RowChunks::grouped(ImplicitLocOpBuilder &b, Value offsets,
-                             int64_t groups, Value maxRows, int64_t chunkRows) {
+                             int64_t groups, Value maxRows,
+                             const Blocking &blocking) {
   RowChunks chunks;
-  chunks.chunkRows = chunkRows;
+  chunks.blocking = blocking;
+  int64_t chunkRows = blocking.chunkRows;
   chunks.numRows = maxRows;
   // Every group that has rows may have one chunk that is not full.
-  Value maxChunks = add(b, div(b, maxRows, chunkRows), min(b, maxRows, groups));
-  chunks.list = alloc(b, {ShapedType::kDynamic, 3}, b.getI32Type(), maxChunks);
+  chunks.maxCount = add(b, div(b, maxRows, chunkRows), min(b, maxRows, groups));
+  chunks.list =
+      alloc(b, {ShapedType::kDynamic, 3}, b.getI32Type(), chunks.maxCount);
 
   Value zero = constantIndex(b, 0);
   auto perGroup = forLoop(
@@ -75,8 +78,9 @@ RowChunks RowChunks::grouped(ImplicitLocOpBuilder &b, Value offsets,
 
 RowChunk RowChunks::at(ImplicitLocOpBuilder &b, Value i, Value thread) const {
   if (isDense()) {
-    Value first = mul(b, i, chunkRows);
-    return {Value(), first, min(b, sub(b, numRows, first), chunkRows), thread};
+    Value first = mul(b, i, blocking.chunkRows);
+    return {Value(), first, min(b, sub(b, numRows, first), blocking.chunkRows),
+            thread};
   }
   auto member = [&](int64_t column) {
     return toIndex(b, load(b, list, {i, constantIndex(b, column)}));
@@ -85,7 +89,7 @@ RowChunk RowChunks::at(ImplicitLocOpBuilder &b, Value i, Value thread) const {
 }
 
 Value RowChunks::getMaxRows(ImplicitLocOpBuilder &b) const {
-  return min(b, numRows, chunkRows);
+  return min(b, numRows, blocking.chunkRows);
 }
 
 //===----------------------------------------------------------------------===//
@@ -116,8 +120,8 @@ public:
   WeightStream getStream(ImplicitLocOpBuilder &b, Value group,
                          Value panel) const;
 
-  /// Packs the rows of a chunk.
-  void pack(ImplicitLocOpBuilder &b, const RowChunk &chunk) const;
+  /// Packs the rows of chunk `number`, unless the thread did that last.
+  void pack(ImplicitLocOpBuilder &b, Value number, const RowChunk &chunk) const;
 
   /// Multiplies packed rows with the panels `begin..end`, and prefetches in
   /// time what is multiplied `next`.
@@ -130,8 +134,9 @@ private:
   int64_t k, rowBytes, numPanels, panelSize;
   /// The weights, in one dimension.
   Value weights;
-  /// Of each thread: packed rows and sums, and for how many rows.
-  Value packed, sums, maxRows;
+  /// Of each thread: packed rows and sums, and for how many rows; and the
+  /// number of the chunk that is packed.
+  Value packed, sums, maxRows, packedChunk;
 };
 
 } // namespace
@@ -147,8 +152,11 @@ ThreadProduct::ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
   panelSize =
       ShapedType::getNumElements(type.getShape().drop_front(panelDim + 1));
   auto all = llvm::to_vector<2>(llvm::seq<int64_t>(0, type.getRank()));
-  weights = memref::CollapseShapeOp::create(
+  Value flat = memref::CollapseShapeOp::create(
       b, product.weights, SmallVector<ReassociationIndices>{all});
+  // Of one type, whatever the product, so that any can be read ahead.
+  weights = memref::CastOp::create(
+      b, MemRefType::get({ShapedType::kDynamic}, type.getElementType()), flat);
 
   Value threads = NumThreadsOp::create(b);
   maxRows = layout.roundUpRows(b, chunks.getMaxRows(b));
@@ -158,6 +166,10 @@ ThreadProduct::ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
   };
   packed = perThread(b.getI8Type(), rowBytes);
   sums = perThread(b.getF32Type(), kPanelColumns);
+  packedChunk = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), threads);
+  forEach(b, threads, [&](ImplicitLocOpBuilder &b, Value thread) {
+    store(b, constantI32(b, -1), packedChunk, thread);
+  });
 }
 
 WeightStream ThreadProduct::getStream(ImplicitLocOpBuilder &b, Value group,
@@ -167,13 +179,20 @@ WeightStream ThreadProduct::getStream(ImplicitLocOpBuilder &b, Value group,
   return {weights, mul(b, panel, panelSize)};
 }
 
-void ThreadProduct::pack(ImplicitLocOpBuilder &b, const RowChunk &chunk) const {
-  layout.pack(
-      b, product.rows,
-      [&](ImplicitLocOpBuilder &b, Value i) {
-        return product.source(b, chunk, i);
-      },
-      chunk.count, packed, mul(b, chunk.thread, mul(b, maxRows, rowBytes)));
+void ThreadProduct::pack(ImplicitLocOpBuilder &b, Value number,
+                         const RowChunk &chunk) const {
+  Value isOther =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::ne, toI32(b, number),
+                            load(b, packedChunk, chunk.thread));
+  branch(b, isOther, [&](ImplicitLocOpBuilder &b) {
+    store(b, toI32(b, number), packedChunk, chunk.thread);
+    layout.pack(
+        b, product.rows,
+        [&](ImplicitLocOpBuilder &b, Value i) {
+          return product.source(b, chunk, i);
+        },
+        chunk.count, packed, mul(b, chunk.thread, mul(b, maxRows, rowBytes)));
+  });
 }
 
 void ThreadProduct::multiply(ImplicitLocOpBuilder &b, const RowChunk &chunk,
@@ -217,102 +236,169 @@ LogicalResult mlir::moe::expectKernel(Operation *op, const Level &level,
          << level.isa;
 }
 
+namespace {
+
+/// The panels of each chunk, in as few parts as give enough items: each packs
+/// the rows.
+struct PanelParts {
+  PanelParts(ImplicitLocOpBuilder &b, const RowChunks &chunks,
+             const ThreadProduct &product)
+      : all(constantIndex(b, product.getNumPanels())) {
+    Value perChunk = divUp(
+        b, mul(b, NumThreadsOp::create(b), chunks.getBlocking().itemsPerThread),
+        max(b, chunks.getCount(), 1));
+    int64_t most = llvm::divideCeil(product.getNumPanels(), kMinPanels);
+    size = divUp(b, all, min(b, perChunk, most));
+    count = divUp(b, all, size);
+  }
+
+  /// One part.
+  void joinIf(ImplicitLocOpBuilder &b, Value condition) {
+    size = select(b, condition, all, size);
+    count = select(b, condition, constantIndex(b, 1), count);
+  }
+
+  Value begin(ImplicitLocOpBuilder &b, Value part) const {
+    return mul(b, part, size);
+  }
+  Value end(ImplicitLocOpBuilder &b, Value part) const {
+    return min(b, add(b, begin(b, part), size), all);
+  }
+
+  /// All panels, those of a part, and the number of parts.
+  Value all, size, count;
+};
+
+} // namespace
+
 void mlir::moe::multiply(
     ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
     const Product &product,
     function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
         consume) {
   ThreadProduct work(b, level, chunks, product);
-  // As few parts of the panels as give enough items: each packs the rows.
-  Value threads = NumThreadsOp::create(b);
-  Value perChunk =
-      divUp(b, mul(b, threads, kItemsPerThread), max(b, chunks.getCount(), 1));
-  Value all = constantIndex(b, work.getNumPanels());
-  Value partPanels = divUp(
-      b, all,
-      min(b, perChunk, llvm::divideCeil(work.getNumPanels(), kMinPanels)));
-  Value parts = divUp(b, all, partPanels);
-  Value count = mul(b, chunks.getCount(), parts);
-
-  // Of each thread, the chunk that is packed.
-  Value packed = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), threads);
-  forEach(b, threads, [&](ImplicitLocOpBuilder &b, Value thread) {
-    store(b, constantI32(b, -1), packed, thread);
-  });
-  auto packOnce = [&](ImplicitLocOpBuilder &b, Value number,
-                      const RowChunk &chunk) {
-    Value isPacked =
-        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, toI32(b, number),
-                              load(b, packed, chunk.thread));
-    branch(
-        b, isPacked, [](ImplicitLocOpBuilder &) {},
-        [&](ImplicitLocOpBuilder &b) {
-          store(b, toI32(b, number), packed, chunk.thread);
-          work.pack(b, chunk);
-        });
-  };
+  PanelParts parts(b, chunks, work);
+  Value count = mul(b, chunks.getCount(), parts.count);
   forEachItem(
-      b, count, mul(b, partPanels, work.getPanelSize()),
+      b, count, mul(b, parts.size, work.getPanelSize()),
       [&](ImplicitLocOpBuilder &b, const WorkItem &item) {
-        auto firstPanel = [&](Value number) {
-          return mul(b, rem(b, number, parts), partPanels);
-        };
-        Value number = div(b, item.number, parts);
+        Value number = div(b, item.number, parts.count);
         RowChunk chunk = chunks.at(b, number, item.thread);
-        packOnce(b, number, chunk);
+        work.pack(b, number, chunk);
         Value next = min(b, item.next, sub(b, count, constantIndex(b, 1)));
-        RowChunk nextChunk = chunks.at(b, div(b, next, parts), item.thread);
-        Value begin = firstPanel(item.number);
-        work.multiply(b, chunk, begin,
-                      min(b, add(b, begin, partPanels), work.getNumPanels()),
-                      work.getStream(b, nextChunk.group, firstPanel(next)),
-                      consume);
+        RowChunk nextChunk =
+            chunks.at(b, div(b, next, parts.count), item.thread);
+        Value part = rem(b, item.number, parts.count);
+        Value nextPart = rem(b, next, parts.count);
+        work.multiply(
+            b, chunk, parts.begin(b, part), parts.end(b, part),
+            work.getStream(b, nextChunk.group, parts.begin(b, nextPart)),
+            consume);
       });
 }
 
-int64_t mlir::moe::getChunkRows(const Level &level, PackFormat format,
-                                Compute compute, int64_t k,
+Blocking mlir::moe::getBlocking(const Target &target, const Level &level,
+                                PackFormat format, Compute compute, int64_t k,
                                 MemRefType weights) {
-  return getChunkRows(RowLayout(level, format, compute).getRowBytes(k),
-                      weights.getNumElements() *
-                          weights.getElementTypeBitWidth() / 8);
+  return TargetModel(target).getBlocking(
+      RowLayout(level, format, compute), k,
+      weights.getNumElements() * weights.getElementTypeBitWidth() / 8);
 }
 
 Value mlir::moe::hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks,
                                Value numRows) {
   Value count = chunks.getCount();
-  Value areMany =
-      less(b, mul(b, NumThreadsOp::create(b), kChunksPerThread), count);
+  Value areMany = less(
+      b, mul(b, NumThreadsOp::create(b), chunks.getBlocking().chunksPerThread),
+      count);
   Value areLong = less(b, mul(b, count, kCachedRows), numRows);
   return arith::AndIOp::create(b, areMany, areLong);
 }
 
 void mlir::moe::multiplyBoth(
     ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
-    const Product &first, const Product &second,
-    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
-        consumeFirst,
-    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
-        consumeSecond) {
-  ThreadProduct one(b, level, chunks, first), two(b, level, chunks, second);
-  Value count = chunks.getCount();
-  Value work = constantIndex(b, one.getNumPanels() * one.getPanelSize());
-  forEachItem(
-      b, count, work, [&](ImplicitLocOpBuilder &b, const WorkItem &item) {
-        RowChunk chunk = chunks.at(b, item.number, item.thread);
-        Value next = min(b, item.next, sub(b, count, constantIndex(b, 1)));
-        RowChunk nextChunk = chunks.at(b, next, item.thread);
-        Value zero = constantIndex(b, 0);
-        auto all = [&](const ThreadProduct &product) {
-          return constantIndex(b, product.getNumPanels());
-        };
-        one.pack(b, chunk);
-        one.multiply(b, chunk, zero, all(one),
-                     two.getStream(b, chunk.group, zero), consumeFirst);
-        two.pack(b, chunk);
-        two.multiply(b, chunk, zero, all(two),
-                     one.getStream(b, nextChunk.group, zero), consumeSecond);
-      });
+    Value whole, const Stage &first, const Stage &second, Value lastCount,
+    function_ref<void(ImplicitLocOpBuilder &b, Value i)> last) {
+  ThreadProduct one(b, level, chunks, first.product),
+      two(b, level, chunks, second.product);
+  PanelParts partsOfOne(b, chunks, one), partsOfTwo(b, chunks, two);
+  partsOfOne.joinIf(b, whole);
+  partsOfTwo.joinIf(b, whole);
+  Value zero = constantIndex(b, 0);
+  Value numChunks = chunks.getCount();
+  Value numTwo = mul(b, numChunks, partsOfTwo.count);
+  Value endOne = mul(b, numChunks, partsOfOne.count);
+  Value endTwo = add(b, endOne, select(b, whole, zero, numTwo));
+
+  Countdowns ones(b, chunks.getMaxCount()), twos(b, constantIndex(b, 1));
+  forEach(b, numChunks, [&](ImplicitLocOpBuilder &b, Value i) {
+    ones.set(b, i, toI32(b, partsOfOne.count));
+  });
+  twos.set(b, zero, toI32(b, numTwo));
+
+  // Where an item begins.
+  struct Place {
+    Value isTwo, chunk, part;
+  };
+  auto placeOf = [&](ImplicitLocOpBuilder &b, Value item) -> Place {
+    Value isOne = less(b, item, endOne);
+    Value parts = select(b, isOne, partsOfOne.count, partsOfTwo.count);
+    Value number = select(b, isOne, item, sub(b, item, endOne));
+    Value isTwo = arith::XOrIOp::create(
+        b, isOne, arith::ConstantIntOp::create(b, true, /*width=*/1));
+    return {isTwo, div(b, number, parts), rem(b, number, parts)};
+  };
+  auto streamAt = [&](ImplicitLocOpBuilder &b, const Place &place,
+                      Value group) -> WeightStream {
+    WeightStream inOne =
+        one.getStream(b, group, partsOfOne.begin(b, place.part));
+    WeightStream inTwo =
+        two.getStream(b, group, partsOfTwo.begin(b, place.part));
+    return {select(b, place.isTwo, inTwo.buffer, inOne.buffer),
+            select(b, place.isTwo, inTwo.from, inOne.from)};
+  };
+
+  auto multiplyItem = [&](ImplicitLocOpBuilder &b, const WorkItem &item) {
+    Place place = placeOf(b, item.number);
+    Place next =
+        placeOf(b, min(b, item.next, sub(b, endTwo, constantIndex(b, 1))));
+    RowChunk chunk = chunks.at(b, place.chunk, item.thread);
+    RowChunk nextChunk = chunks.at(b, next.chunk, item.thread);
+    WeightStream ahead = streamAt(b, next, nextChunk.group);
+    auto multiplyOne = [&](ImplicitLocOpBuilder &b) {
+      WeightStream inTwo = two.getStream(b, chunk.group, zero);
+      one.pack(b, place.chunk, chunk);
+      one.multiply(b, chunk, partsOfOne.begin(b, place.part),
+                   partsOfOne.end(b, place.part),
+                   {select(b, whole, inTwo.buffer, ahead.buffer),
+                    select(b, whole, inTwo.from, ahead.from)},
+                   first.consume);
+      ones.finish(b, place.chunk);
+    };
+    auto multiplyTwo = [&](ImplicitLocOpBuilder &b) {
+      ones.await(b, place.chunk);
+      two.pack(b, place.chunk, chunk);
+      two.multiply(b, chunk, partsOfTwo.begin(b, place.part),
+                   partsOfTwo.end(b, place.part), ahead, second.consume);
+      // Rows that were stored past the caches are in no order without it.
+      LLVM::FenceOp::create(b, LLVM::AtomicOrdering::seq_cst);
+      twos.finish(b, zero);
+    };
+    branch(b, place.isTwo, [](ImplicitLocOpBuilder &) {}, multiplyOne);
+    branch(b, arith::OrIOp::create(b, whole, place.isTwo), multiplyTwo);
+  };
+  Value panels = min(b, partsOfOne.size, partsOfTwo.size);
+  int64_t panelSize = std::min(one.getPanelSize(), two.getPanelSize());
+  forEachItem(b, add(b, endTwo, lastCount), mul(b, panels, panelSize),
+              [&](ImplicitLocOpBuilder &b, const WorkItem &item) {
+                branch(
+                    b, less(b, item.number, endTwo),
+                    [&](ImplicitLocOpBuilder &b) { multiplyItem(b, item); },
+                    [&](ImplicitLocOpBuilder &b) {
+                      twos.await(b, zero);
+                      last(b, sub(b, item.number, endTwo));
+                    });
+              });
 }
 
 //===----------------------------------------------------------------------===//
@@ -343,5 +429,21 @@ void mlir::moe::storeColumns(ImplicitLocOpBuilder &b, ValueRange columns,
         b, values, rows, ValueRange{row, column},
         ArrayRef<bool>{extent % kPanelColumns == 0});
     column = add(b, column, lanes);
+  }
+}
+
+bool mlir::moe::canStreamColumns(Value rows) {
+  // Rows that end within a panel do not begin at multiples of vectors.
+  return cast<MemRefType>(rows.getType()).getDimSize(1) % kPanelColumns == 0;
+}
+
+void mlir::moe::streamColumns(ImplicitLocOpBuilder &b, ValueRange columns,
+                              Value rows, Value row, Value column) {
+  for (Value values : columns) {
+    auto type = cast<VectorType>(values.getType());
+    int64_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
+    vector::StoreOp::create(b, values, rows, ValueRange{row, column},
+                            /*nontemporal=*/true, llvm::Align(bytes));
+    column = add(b, column, type.getNumElements());
   }
 }

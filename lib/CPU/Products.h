@@ -13,7 +13,7 @@
 #ifndef MOE_LIB_CPU_PRODUCTS_H
 #define MOE_LIB_CPU_PRODUCTS_H
 
-#include "RowLayout.h"
+#include "TargetModel.h"
 
 #include <functional>
 
@@ -30,27 +30,31 @@ class RowChunks {
 public:
   /// One group of `numRows` rows.
   static RowChunks dense(ImplicitLocOpBuilder &b, Value numRows,
-                         int64_t chunkRows);
+                         const Blocking &blocking);
 
   /// `groups` groups, rows `offsets[g]..offsets[g+1]` each, at most `maxRows`
   /// together.
   static RowChunks grouped(ImplicitLocOpBuilder &b, Value offsets,
-                           int64_t groups, Value maxRows, int64_t chunkRows);
+                           int64_t groups, Value maxRows,
+                           const Blocking &blocking);
 
   /// Chunk `i`, as work of `thread`.
   RowChunk at(ImplicitLocOpBuilder &b, Value i, Value thread) const;
 
   bool isDense() const { return !list; }
   Value getCount() const { return count; }
+  const Blocking &getBlocking() const { return blocking; }
+
+  /// A bound on their number that follows from the extents of buffers.
+  Value getMaxCount() const { return maxCount; }
 
   /// The rows of a chunk, at most.
   Value getMaxRows(ImplicitLocOpBuilder &b) const;
 
 private:
-  /// The number of chunks, and a bound on all rows.
-  Value count, numRows;
-  /// Rows of a chunk, at most.
-  int64_t chunkRows;
+  /// The number of chunks, and bounds on it and on that of rows.
+  Value count, maxCount, numRows;
+  Blocking blocking;
   /// Of a grouped product: group, first and count of each chunk.
   Value list;
 };
@@ -83,25 +87,31 @@ void multiply(
     const Product &product,
     function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)> consume);
 
-/// Rows of a chunk of rows of `k` elements, at most; `weights` are all packed
-/// ones.
-int64_t getChunkRows(const Level &level, PackFormat format, Compute compute,
-                     int64_t k, MemRefType weights);
+/// How the product of rows of `k` elements with all of `weights` is cut.
+Blocking getBlocking(const Target &target, const Level &level,
+                     PackFormat format, Compute compute, int64_t k,
+                     MemRefType weights);
 
 /// Whether `numRows` rows make so many and so long chunks that threads had
 /// better take whole ones.
 Value hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks,
                     Value numRows);
 
-/// Lets a thread multiply a chunk with `first` and what was made of that with
-/// `second`, which thus stays in its cache.
-void multiplyBoth(
-    ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
-    const Product &first, const Product &second,
-    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
-        consumeFirst,
-    function_ref<void(ImplicitLocOpBuilder &b, const PanelSums &sums)>
-        consumeSecond);
+/// A product, and what to do with the sums of a panel.
+struct Stage {
+  Product product;
+  std::function<void(ImplicitLocOpBuilder &b, const PanelSums &sums)> consume;
+};
+
+/// Multiplies in parallel with `first`, what was made of that with `second`,
+/// and calls `last` on `0..lastCount`, in one list of work. With `whole`
+/// chunks, a thread does both products of a chunk, which thus stays in its
+/// cache. Otherwise the items of `second` come after those of `first`, and wait
+/// for those of their chunk only. The items of `last` wait for all others.
+void multiplyBoth(ImplicitLocOpBuilder &b, const Level &level,
+                  const RowChunks &chunks, Value whole, const Stage &first,
+                  const Stage &second, Value lastCount,
+                  function_ref<void(ImplicitLocOpBuilder &b, Value i)> last);
 
 /// Calls `body` for each row of the chunk, with its registers of columns.
 void forEachRow(
@@ -112,6 +122,14 @@ void forEachRow(
 /// Writes registers of columns from `column` on to a row, as far as it goes.
 void storeColumns(ImplicitLocOpBuilder &b, ValueRange columns, Value rows,
                   Value row, Value column);
+
+/// Whether rows of a buffer that is aligned to vectors all are.
+bool canStreamColumns(Value rows);
+
+/// The same past the caches, for rows that are read much later. Who lets others
+/// read them puts a fence between.
+void streamColumns(ImplicitLocOpBuilder &b, ValueRange columns, Value rows,
+                   Value row, Value column);
 
 } // namespace mlir::moe
 

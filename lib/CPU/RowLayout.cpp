@@ -9,6 +9,7 @@
 #include "AmxTiles.h"
 #include "DotTiles.h"
 #include "Loops.h"
+#include "PanelDecoder.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -54,6 +55,10 @@ RowLayout::RowLayout(const Level &level, PackFormat format, Compute compute)
 
 bool RowLayout::isAmx() const {
   return level.hasTiles && (compute == Compute::BF16 || hasRowScales());
+}
+
+bool RowLayout::isDecoded() const {
+  return compute != Compute::Int8 && !hasFmaTiles(format);
 }
 
 RowLayout::Step RowLayout::getRowStep() const {

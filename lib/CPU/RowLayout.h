@@ -55,6 +55,7 @@ class RowLayout {
 public:
   RowLayout(const Level &level, PackFormat format, Compute compute);
 
+  const Level &getLevel() const { return level; }
   PackFormat getFormat() const { return format; }
   Compute getCompute() const { return compute; }
 
@@ -62,6 +63,9 @@ public:
   /// in vectors.
   bool isAmx() const;
   bool isDot() const { return compute == Compute::Int8 && !isAmx(); }
+
+  /// Whether panels are decoded to what tiles multiply, a block of k at a time.
+  bool isDecoded() const;
 
   /// Whether there is one scale for each row.
   bool hasRowScales() const {

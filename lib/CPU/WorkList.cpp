@@ -57,3 +57,41 @@ void mlir::moe::forEachItem(
         scf::WhileOp::create(b, TypeRange{i64}, first, more, step);
       });
 }
+
+//===----------------------------------------------------------------------===//
+// Countdowns
+//===----------------------------------------------------------------------===//
+
+Countdowns::Countdowns(ImplicitLocOpBuilder &b, Value count)
+    : left(alloc(b, {ShapedType::kDynamic}, b.getI32Type(), count)) {}
+
+void Countdowns::set(ImplicitLocOpBuilder &b, Value i, Value bits) const {
+  store(b, bits, left, i);
+}
+
+/// Atomically adds to a counter, which releases and acquires; returns the value
+/// before.
+static Value fetchAdd(ImplicitLocOpBuilder &b, Value counters, Value i,
+                      int32_t amount) {
+  return memref::AtomicRMWOp::create(b, arith::AtomicRMWKind::addi,
+                                     constantI32(b, amount), counters, i);
+}
+
+void Countdowns::finish(ImplicitLocOpBuilder &b, Value i) const {
+  fetchAdd(b, left, i, -1);
+}
+
+void Countdowns::await(ImplicitLocOpBuilder &b, Value i) const {
+  // Adding nothing is the load that acquires. It mostly succeeds at once.
+  auto isLeft = [&](OpBuilder &nested, Location loc, ValueRange) {
+    ImplicitLocOpBuilder b(loc, nested);
+    Value some =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::ne,
+                              fetchAdd(b, left, i, 0), constantI32(b, 0));
+    scf::ConditionOp::create(b, some, ValueRange());
+  };
+  auto again = [](OpBuilder &nested, Location loc, ValueRange) {
+    scf::YieldOp::create(nested, loc);
+  };
+  scf::WhileOp::create(b, TypeRange(), ValueRange(), isLeft, again);
+}

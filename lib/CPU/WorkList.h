@@ -24,6 +24,29 @@ void forEachItem(
     ImplicitLocOpBuilder &b, Value count, Value work,
     function_ref<void(ImplicitLocOpBuilder &b, const WorkItem &item)> body);
 
+/// Of things that items do bit by bit, how many bits are left. An item may wait
+/// for what items with lower numbers do: the unfinished one with the lowest
+/// number waits for nobody, and the thread that took it does nothing else
+/// before, or a thread comes to take it, so that there always is one that goes
+/// on, however many threads there are and however they are scheduled.
+class Countdowns {
+public:
+  /// Of `count` things.
+  Countdowns(ImplicitLocOpBuilder &b, Value count);
+
+  /// Before the work begins: thing `i` takes `bits`, an i32.
+  void set(ImplicitLocOpBuilder &b, Value i, Value bits) const;
+
+  /// Says that a bit of thing `i` is done, with all that was written for it.
+  void finish(ImplicitLocOpBuilder &b, Value i) const;
+
+  /// Waits until thing `i` is done, and sees what was written for it.
+  void await(ImplicitLocOpBuilder &b, Value i) const;
+
+private:
+  Value left;
+};
+
 } // namespace mlir::moe
 
 #endif // MOE_LIB_CPU_WORKLIST_H

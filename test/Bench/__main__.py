@@ -125,7 +125,6 @@ class Run:
 
     def __init__(self, options: argparse.Namespace, rooflines: machine.Rooflines):
         self._options, self._rooflines = options, rooflines
-        self._exact = {}
 
     def layer(self, shape: Shape, kind: Kind) -> list[dict]:
         """All cells of a layer and a kind."""
@@ -144,7 +143,7 @@ class Run:
         copies = math.ceil(ROTATED / size)
         job = {"shape": asdict(shape), "copies": copies, "weights": str(weights)}
         peers = [PEERS[name] for name in options.peer]
-        exact = self._exact.setdefault(shape.name, Exact(shape, Weights(weights / "bf16")))
+        exact = Exact(shape, Weights(weights / "bf16"), weights / "exact")
         return self._groups("layer", kind, peers, job, copies * size, runs, exact)
 
     def model(self, name: str, kind: Kind) -> list[dict]:
@@ -158,7 +157,9 @@ class Run:
             cell = Cell({"model": name, "tokens": tokens}, kind, *work(config, tokens, bits))
             runs.append((cell, make_tokens(config, tokens)))
         size = sum(map(math.prod, tensors(config).values())) * bits / 8
-        peers = [replace(PEERS["llama-cpp-python"], variants={name: ("GGUF",) for name in ("bf16", "q8_0", "q4_0")})]
+        peers = [
+            replace(PEERS["llama-cpp-python"], variants={name: ("GGUF",) for name in ("bf16", "q8_0", "q4_0", "mxfp4")})
+        ]
         return self._groups("model", kind, peers, {"copies": 1, "weights": str(weights)}, size, runs, None)
 
     def _groups(self, what, kind, peers, job, size, runs, exact) -> list[dict]:

@@ -83,7 +83,7 @@ PEERS = {
         ),
         Peer(
             "kt-kernel",
-            {format: ("amx",) for format in ("bf16", "int8", "q4_0")},
+            {format: ("amx", "amx, one worker less") for format in ("bf16", "int8", "q4_0")},
             ("torch==2.13.*", "numpy"),
             alone=("kt-kernel==0.7.2",),
         ),

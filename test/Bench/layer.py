@@ -8,6 +8,7 @@ row, so that an input says which experts it wants, whatever the dtype.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -112,18 +113,20 @@ class Exact:
     shape : Shape
     weights : mapping of array u16
         As in the file of bf16.
+    folder : path
+        Where results are kept: float64 takes long.
     """
 
-    def __init__(self, shape: Shape, weights: Mapping[str, np.ndarray]):
-        self._shape, self._weights = shape, weights
-        self._known = {}
+    def __init__(self, shape: Shape, weights: Mapping[str, np.ndarray], folder: Path):
+        self._shape, self._weights, self._folder = shape, weights, folder
+        folder.mkdir(exist_ok=True)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Hidden states [T, H] f64 of hidden states [T, H] f32. Asked again, it remembers."""
-        key = rows.tobytes()
-        if key not in self._known:
-            self._known[key] = self._compute(rows.astype(np.float64))
-        return self._known[key]
+        """Hidden states [T, H] f64 of hidden states [T, H] f32."""
+        path = self._folder / f"{hashlib.sha256(rows.tobytes()).hexdigest()}.npy"
+        if not path.exists():
+            np.save(path, self._compute(rows.astype(np.float64)))
+        return np.load(path)
 
     def _compute(self, rows: np.ndarray) -> np.ndarray:
         logits = rows[:, : self._shape.experts]

@@ -47,42 +47,99 @@ MODELS = {
         "rope_theta": 1000000.0,
         "vocab_size": 151936,
     },
+    "mixtral": COMMON
+    | {
+        "model_type": "mixtral",
+        "intermediate_size": 7168,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 4,
+        "num_local_experts": 8,
+        "num_experts_per_tok": 2,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 1000000.0,
+        "vocab_size": 32000,
+    },
+    "gpt-oss": COMMON
+    | {
+        "model_type": "gpt_oss",
+        "head_dim": 64,
+        "hidden_size": 2880,
+        "intermediate_size": 2880,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "num_local_experts": 32,
+        "num_experts_per_tok": 4,
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 150000.0},
+        "sliding_window": 128,
+        "vocab_size": 201088,
+    },
 }
 
 TOKENS = (1, 16, 128, 512)
 """Of a call; one is decoded behind a prompt."""
 
 
+def count_experts(config: dict) -> int:
+    return config.get("num_experts") or config["num_local_experts"]
+
+
 def shapes(config: dict) -> dict[str, tuple[int, ...]]:
     """Shape of each tensor, by its name in a checkpoint."""
     hidden, heads, kv = config["hidden_size"], config["num_attention_heads"], config["num_key_value_heads"]
     head = config.get("head_dim", hidden // heads)
-    inner = config.get("moe_intermediate_size", config["intermediate_size"])
-    # OLMoE normalises a whole projection, Qwen3 each head.
-    norms = (heads * head, kv * head) if config["model_type"] == "olmoe" else (head, head)
+    table = {"model.embed_tokens.weight": (config["vocab_size"], hidden), "model.norm.weight": (hidden,)}
+    table["lm_head.weight"] = (config["vocab_size"], hidden)
     layer = {
-        "input_layernorm": (hidden,),
-        "post_attention_layernorm": (hidden,),
-        "self_attn.q_proj": (heads * head, hidden),
-        "self_attn.k_proj": (kv * head, hidden),
-        "self_attn.v_proj": (kv * head, hidden),
-        "self_attn.o_proj": (hidden, heads * head),
-        "self_attn.q_norm": norms[:1],
-        "self_attn.k_norm": norms[1:],
-        "mlp.gate": (config["num_experts"], hidden),
+        "input_layernorm.weight": (hidden,),
+        "post_attention_layernorm.weight": (hidden,),
+        "self_attn.q_proj.weight": (heads * head, hidden),
+        "self_attn.k_proj.weight": (kv * head, hidden),
+        "self_attn.v_proj.weight": (kv * head, hidden),
+        "self_attn.o_proj.weight": (hidden, heads * head),
     }
-    for expert in range(config["num_experts"]):
-        layer |= {f"mlp.experts.{expert}.{name}_proj": (inner, hidden) for name in ("gate", "up")}
-        layer[f"mlp.experts.{expert}.down_proj"] = (hidden, inner)
-    table = {"model.embed_tokens": (config["vocab_size"], hidden), "model.norm": (hidden,)}
-    table["lm_head"] = (config["vocab_size"], hidden)
-    for number in range(config["num_hidden_layers"]):
-        table |= {f"model.layers.{number}.{name}": shape for name, shape in layer.items()}
-    return {f"{name}.weight": shape for name, shape in table.items()}
+    if config["model_type"] == "gpt_oss":
+        layer |= {f"self_attn.{name}_proj.bias": layer[f"self_attn.{name}_proj.weight"][:1] for name in "qkvo"}
+        layer["self_attn.sinks"] = (heads,)
+    # OLMoE normalises a whole projection, Qwen3 each head.
+    elif config["model_type"] != "mixtral":
+        queries, keys = (heads * head, kv * head) if config["model_type"] == "olmoe" else (head, head)
+        layer |= {"self_attn.q_norm.weight": (queries,), "self_attn.k_norm.weight": (keys,)}
+    layer |= _block(config)
+    return table | {
+        f"model.layers.{number}.{name}": shape
+        for number in range(config["num_hidden_layers"])
+        for name, shape in layer.items()
+    }
+
+
+def _block(config: dict) -> dict[str, tuple[int, ...]]:
+    """Router and experts of a layer. Those of gpt-oss are stacked, have biases, and gate and up in turns."""
+    hidden, experts = config["hidden_size"], count_experts(config)
+    inner = config.get("moe_intermediate_size", config["intermediate_size"])
+    if config["model_type"] == "gpt_oss":
+        return {
+            "mlp.router.weight": (experts, hidden),
+            "mlp.router.bias": (experts,),
+            "mlp.experts.gate_up_proj": (experts, hidden, 2 * inner),
+            "mlp.experts.gate_up_proj_bias": (experts, 2 * inner),
+            "mlp.experts.down_proj": (experts, inner, hidden),
+            "mlp.experts.down_proj_bias": (experts, hidden),
+        }
+    mixtral = config["model_type"] == "mixtral"
+    block, gate, up, down = (
+        ("block_sparse_moe", "w1", "w3", "w2") if mixtral else ("mlp", "gate_proj", "up_proj", "down_proj")
+    )
+    table = {f"{block}.gate.weight": (experts, hidden)}
+    for expert in range(experts):
+        table |= {f"{block}.experts.{expert}.{name}.weight": (inner, hidden) for name in (gate, up)}
+        table[f"{block}.experts.{expert}.{down}.weight"] = (hidden, inner)
+    return table
 
 
 def write_checkpoint(config: dict, folder: Path) -> None:
-    """A checkpoint in bf16. Matrices are pieces of one pool of normal numbers, at random places; norms are ones."""
+    """A checkpoint in bf16. Matrices are pieces of one pool of normal numbers, at random places; norms
+    are ones."""
     rng = np.random.default_rng(0)
     table, header, end = shapes(config), {}, 0
     for name, shape in table.items():
@@ -99,7 +156,7 @@ def write_checkpoint(config: dict, folder: Path) -> None:
         for name, shape in table.items():
             size, start = int(np.prod(shape)), rng.integers(1 << 22)
             one = np.full(size, 0x3F80, np.uint16)  # 1 in bf16
-            file.write((one if len(shape) == 1 else pool[start : start + size]).data)
+            file.write((one if name.endswith("norm.weight") else pool[start : start + size]).data)
 
 
 def inputs(config: dict, tokens: int) -> np.ndarray:
@@ -119,6 +176,6 @@ def work(config: dict, tokens: int, bits: float) -> tuple[float, float]:
     sizes.pop("model.embed_tokens.weight")
     experts = sum(size for name, size in sizes.items() if ".experts." in name)
     dense = sum(sizes.values()) - experts
-    chosen = config["num_experts_per_tok"] / config["num_experts"]
+    chosen = config["num_experts_per_tok"] / count_experts(config)
     active = experts * (1 - (1 - chosen) ** tokens)
     return 2 * (tokens * (dense + experts * chosen) + head), (dense + active + head) * bits / 8

@@ -12,37 +12,50 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
   // Each slot has a row.
   // CHECK:      %[[ROWS:.*]] = memref.alloc(%[[N]]) : memref<?x8xf32>
   // CHECK:      %[[HIDDEN:.*]] = memref.alloc(%{{.*}}) : memref<?x16xf32>
-  // With many chunks, a thread multiplies rows of tokens with gate and up, activates them, and multiplies with down.
-  // CHECK:      scf.if
-  // CHECK:        scf.parallel
-  // CHECK:          %[[SLOT:.*]] = memref.load %[[SORTED]][
-  // CHECK:          %[[I:.*]] = arith.index_cast %[[SLOT]]
-  // CHECK:          %[[TOKEN:.*]] = arith.divui %[[I]], %c2
-  // CHECK:          vector.transfer_read %[[X]][%[[TOKEN]],
-  // CHECK:          moe.panel_matmul
-  // CHECK:          %[[GATE:.*]] = vector.load
-  // CHECK:          %[[UP:.*]] = vector.load
-  // CHECK:          math.exp
-  // CHECK:          vector.transfer_write %{{.*}}, %[[HIDDEN]]
-  // CHECK:          vector.transfer_read %[[HIDDEN]]
-  // CHECK:          moe.panel_matmul
-  // CHECK:          vector.transfer_write %{{.*}}, %[[ROWS]]
-  // With few, one product follows the other.
-  // CHECK:      } else {
-  // CHECK:        scf.parallel
-  // CHECK:          moe.panel_matmul
-  // CHECK:          math.exp
-  // CHECK:        scf.parallel
-  // CHECK:          vector.transfer_read %[[HIDDEN]]
-  // CHECK:          moe.panel_matmul
-  // CHECK:          vector.transfer_write %{{.*}}, %[[ROWS]]
-  // Slots are added in order.
+  // What is read ahead may be of either product.
+  // CHECK:      %[[UP_FLAT:.*]] = memref.cast %{{.*}} : memref<1024xf32> to memref<?xf32>
+  // CHECK:      %[[DOWN_FLAT:.*]] = memref.cast %{{.*}} : memref<2048xf32> to memref<?xf32>
+  // CHECK:      memref.store %c-1_i32
+  // How many parts of the first products of a chunk, and of all second ones, are not done.
+  // CHECK:      %[[UP_LEFT:.*]] = memref.alloc(%{{.*}}) : memref<?xi32>
+  // CHECK:      %[[DOWN_LEFT:.*]] = memref.alloc() : memref<1xi32>
+  // CHECK:      memref.store %{{.*}}, %[[UP_LEFT]]
+  // CHECK:      memref.store %{{.*}}, %[[DOWN_LEFT]]
   // CHECK:      scf.parallel
-  // CHECK:        %[[SUM:.*]] = scf.for %[[J:.*]] = %c0{{.*}} to %c2
-  // CHECK:          memref.load %[[IDX]][%{{.*}}, %[[J]]]
-  // CHECK:          %[[V:.*]] = vector.transfer_read %[[ROWS]]
-  // CHECK:          vector.fma %{{.*}}, %[[V]]
-  // CHECK:        vector.transfer_write %[[SUM]], %[[Y]]
+  // CHECK:        scf.if
+  // CHECK:        %[[AHEAD:.*]] = arith.select %{{.*}}, %[[DOWN_FLAT]], %[[UP_FLAT]]
+  // CHECK:        %[[SLOT:.*]] = memref.load %[[SORTED]][
+  // CHECK:        %[[I:.*]] = arith.index_cast %[[SLOT]]
+  // CHECK:        %[[SOURCE:.*]] = arith.divui %[[I]], %c2
+  // CHECK:        vector.transfer_read %[[X]][%[[SOURCE]],
+  // CHECK:        moe.panel_matmul
+  // CHECK:        moe.panel_matmul {{.*}} ahead(
+  // CHECK:        %[[GATE:.*]] = vector.load
+  // CHECK:        %[[UP:.*]] = vector.load
+  // CHECK:        math.exp
+  // CHECK:        vector.transfer_write %{{.*}}, %[[HIDDEN]]
+  // CHECK:        memref.atomic_rmw addi %c-1_i32, %[[UP_LEFT]]
+  // The second product waits until no part of the first one is left.
+  // CHECK:        scf.while
+  // CHECK:          %[[LEFT:.*]] = memref.atomic_rmw addi %c0_i32, %[[UP_LEFT]]
+  // CHECK:          arith.cmpi ne, %[[LEFT]], %c0_i32
+  // CHECK:        vector.transfer_read %[[HIDDEN]]
+  // CHECK:        moe.panel_matmul
+  // CHECK:        moe.panel_matmul {{.*}} ahead(%[[AHEAD]][
+  // Rows of 8 columns are not aligned.
+  // CHECK-NOT:    nontemporal
+  // CHECK:        vector.transfer_write %{{.*}}, %[[ROWS]]
+  // CHECK:        llvm.fence seq_cst
+  // CHECK:        memref.atomic_rmw addi %c-1_i32, %[[DOWN_LEFT]]
+  // When all are done, slots are added in order.
+  // CHECK:        } else {
+  // CHECK:          scf.while
+  // CHECK:            memref.atomic_rmw addi %c0_i32, %[[DOWN_LEFT]]
+  // CHECK:          %[[SUM:.*]] = scf.for %[[J:.*]] = %c0{{.*}} to %c2
+  // CHECK:            memref.load %[[IDX]][%{{.*}}, %[[J]]]
+  // CHECK:            %[[V:.*]] = vector.transfer_read %[[ROWS]]
+  // CHECK:            vector.fma %{{.*}}, %[[V]]
+  // CHECK:          vector.transfer_write %[[SUM]], %[[Y]]
   moe.expert_ffn swiglu packed f32 inner 16 ins(%x, %idx, %w : memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>)
     weights(%gate_up, %down : memref<4x1x8x32xf32>, memref<4x1x16x32xf32>) outs(%y : memref<?x8xf32>)
   return
@@ -86,5 +99,22 @@ func.func @ungated(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf3
   // CHECK: vector.transfer_write %{{.*}}, %[[HIDDEN]]
   moe.expert_ffn relu packed f32 inner 40 ins(%x, %idx, %w : memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>)
     weights(%up, %down : memref<4x2x8x32xf32>, memref<4x1x40x32xf32>) outs(%y : memref<?x8xf32>)
+  return
+}
+
+// Slot rows of many chunks, each of whole panels, are stored past the caches; a token is added four registers at a time.
+// CHECK-LABEL: func @wide(
+// CHECK-SAME:    %[[Y:[^ ]*]]: memref<?x128xf32>)
+func.func @wide(%x: memref<?x128xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, %gate_up: memref<4x1x128x32xf32>,
+                %down: memref<4x4x16x32xf32>, %y: memref<?x128xf32>) attributes {moe.isa = "v4"} {
+  // CHECK: %[[MANY:.*]] = arith.andi
+  // CHECK: scf.if %[[MANY]] {
+  // CHECK:   vector.store %{{.*}}, %[[ROWS:.*]][%{{.*}}, %{{.*}}] {alignment = 64 : i64, nontemporal = true}
+  // CHECK: } else {
+  // CHECK:   vector.transfer_write %{{.*}}, %[[ROWS]]
+  // CHECK: scf.for %{{.*}} -> (vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>)
+  // CHECK-COUNT-4: vector.transfer_write %{{.*}}, %[[Y]]
+  moe.expert_ffn swiglu packed f32 inner 16 ins(%x, %idx, %w : memref<?x128xf32>, memref<?x2xi32>, memref<?x2xf32>)
+    weights(%gate_up, %down : memref<4x1x128x32xf32>, memref<4x4x16x32xf32>) outs(%y : memref<?x128xf32>)
   return
 }

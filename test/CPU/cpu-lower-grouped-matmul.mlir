@@ -5,6 +5,7 @@
 // CHECK-SAME:    %[[X:[^ ]*]]: memref<?x160xf32>, %[[W:[^ ]*]]: memref<9x160x32xf32>, %[[Y:[^ ]*]]: memref<?x259xf32>
 func.func @dense(%x: memref<?x160xf32>, %w: memref<9x160x32xf32>, %y: memref<?x259xf32>) attributes {moe.isa = "v4"} {
   // CHECK:     %[[FLAT:.*]] = memref.collapse_shape %[[W]]
+  // CHECK:     %[[ALL:.*]] = memref.cast %[[FLAT]] : memref<46080xf32> to memref<?xf32>
   // CHECK:     %[[THREADS:.*]] = moe.num_threads
   // CHECK:     %[[PACKED:.*]] = memref.alloc(%{{.*}}) : memref<?xi8>
   // CHECK:     %[[SUMS:.*]] = memref.alloc(%{{.*}}) : memref<?xf32>
@@ -18,7 +19,7 @@ func.func @dense(%x: memref<?x160xf32>, %w: memref<9x160x32xf32>, %y: memref<?x2
   // CHECK:           %[[ROW:.*]] = vector.transfer_read %[[X]]{{.*}} {in_bounds = [true]} : memref<?x160xf32>, vector<16xf32>
   // CHECK:           vector.scatter %[[FLOATS]][%{{.*}}] [%{{.*}}], %{{.*}}, %[[ROW]]
   // CHECK:         scf.for
-  // CHECK:           moe.panel_matmul f32 rows(%[[PACKED]][%{{.*}}] count %{{.*}} : memref<?xi8>) depth 160 panel(%[[FLAT]][%{{.*}}] : memref<46080xf32>)
+  // CHECK:           moe.panel_matmul f32 rows(%[[PACKED]][%{{.*}}] count %{{.*}} : memref<?xi8>) depth 160 panel(%[[ALL]][%{{[^]]*}}] : memref<?xf32>)
   // CHECK-SAME:        into(%[[SUMS]]
   // The last panel has 3 columns.
   // CHECK:           vector.transfer_write %{{.*}}, %[[Y]][%{{.*}}, %{{.*}}] : vector<16xf32>, memref<?x259xf32>

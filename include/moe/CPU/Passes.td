@@ -132,7 +132,7 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
 }
 
 class CpuLoweringPass<string name> : Pass<name> {
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
                            "::mlir::vector::VectorDialect"];
 }
@@ -161,7 +161,8 @@ def CpuLowerExpertFfnPass : CpuLoweringPass<"moe-cpu-lower-expert-ffn"> {
   let summary = "make parallel loops over panel kernels of packed moe.expert_ffn";
   let description = [{
     Sorts the slots by expert, packs the rows of each expert in tiles, multiplies them with gate and up and activates,
-    multiplies with down, and adds the rows of each token in slot order. Each step but the first is one `scf.parallel`.
+    multiplies with down, and adds the rows of each token in slot order. All but the sort is one `scf.parallel` over
+    threads, which take work items one by one from a list; an item waits for those that it needs, all earlier ones.
 
     Precondition: form *buffers*, functions with `moe.isa`. Postcondition: no packed `moe.expert_ffn`. Buffers are
     `memref.alloc` whose sizes follow from the op's extents, beside the op.

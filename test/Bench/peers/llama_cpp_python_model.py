@@ -24,23 +24,34 @@ NAMES = {
     "self_attn.o_proj": "attn_output",
     "self_attn.q_norm": "attn_q_norm",
     "self_attn.k_norm": "attn_k_norm",
+    "self_attn.sinks": "attn_sinks",
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
     "mlp.gate": "ffn_gate_inp",
+    "mlp.router": "ffn_gate_inp",
+    "block_sparse_moe.gate": "ffn_gate_inp",
     "gate_proj": "ffn_gate_exps",
     "up_proj": "ffn_up_exps",
     "down_proj": "ffn_down_exps",
+    "w1": "ffn_gate_exps",
+    "w3": "ffn_up_exps",
+    "w2": "ffn_down_exps",
 }
 """Part of a name in the checkpoint, and in the file."""
 
+ARCHITECTURES = {"olmoe": "olmoe", "qwen3_moe": "qwen3moe", "mixtral": "llama", "gpt_oss": "gpt-oss"}
+"""By `model_type`."""
+
 
 def write_gguf(checkpoint: Path, path: Path, format: str) -> None:
-    """Matrices in a format, norms and routers in f32; experts are stacked."""
+    """Matrices in a format, embeddings in bf16, norms, biases and routers in f32; experts are stacked."""
     import gguf
 
-    type = gguf.GGMLQuantizationType[format.upper()]
+    type, wide = gguf.GGMLQuantizationType[format.upper()], gguf.GGMLQuantizationType.F32
     config = json.loads((checkpoint / "config.json").read_text())
-    writer = gguf.GGUFWriter(path, {"olmoe": "olmoe", "qwen3_moe": "qwen3moe"}[config["model_type"]])
+    writer = gguf.GGUFWriter(path, ARCHITECTURES[config["model_type"]], use_temp_file=True)
+    head = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
+    rope = config.get("rope_parameters", config)
     writer.add_tokenizer_model("none")
     writer.add_vocab_size(config["vocab_size"])
     writer.add_context_length(config["max_position_embeddings"])
@@ -50,38 +61,61 @@ def write_gguf(checkpoint: Path, path: Path, format: str) -> None:
     writer.add_expert_feed_forward_length(config.get("moe_intermediate_size", config["intermediate_size"]))
     writer.add_head_count(config["num_attention_heads"])
     writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    writer.add_rope_dimension_count(head)
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_rope_freq_base(config["rope_theta"])
-    writer.add_expert_count(config["num_experts"])
+    writer.add_rope_freq_base(rope["rope_theta"])
+    writer.add_expert_count(config.get("num_experts") or config["num_local_experts"])
     writer.add_expert_used_count(config["num_experts_per_tok"])
-    if "head_dim" in config:
-        writer.add_key_length(config["head_dim"])
-        writer.add_value_length(config["head_dim"])
-    tensors = Weights(checkpoint)
-    for name in tensors:
-        expert = re.search(r"experts\.(\d+)\.(\w+)", name)
-        if expert and expert[1] != "0":
-            continue
-        layer = re.match(r"model\.layers\.(\d+)\.", name)
-        known = expert[2] if expert else re.sub(r"^model\.layers\.\d+\.|\.weight$", "", name)
-        matrices = [tensors[name]]
-        if expert:
-            others = range(1, config["num_experts"])
-            matrices += [tensors[name.replace("experts.0.", f"experts.{other}.")] for other in others]
-        wide = NAMES[known].endswith(("norm", "gate_inp"))
-        kept = gguf.GGMLQuantizationType.F32 if wide else type
-        data = np.stack([_convert(matrix, kept) for matrix in matrices])
-        target = f"blk.{layer[1]}.{NAMES[known]}.weight" if layer else f"{NAMES[known]}.weight"
-        writer.add_tensor(target, data if expert else data[0], raw_dtype=kept)
+    if "sliding_window" in config:
+        writer.add_sliding_window(config["sliding_window"])
+    for name, arrays in _targets(Weights(checkpoint), config).items():
+        kept = wide if name.endswith((".bias", "norm.weight", "gate_inp.weight", "sinks.weight")) else type
+        kept = gguf.GGMLQuantizationType.BF16 if name == "token_embd.weight" else kept
+        data = np.stack([_convert(array, kept) for array in arrays])
+        writer.add_tensor(name, data if "_exps" in name else data[0], raw_dtype=kept)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
+def _targets(tensors, config):
+    """Arrays that a tensor of the file is stacked of, by its name."""
+    targets = {}
+    for name in tensors:
+        layer, known = re.fullmatch(r"(?:model\.layers\.(\d+)\.)?(.*)", name).groups()
+        prefix, array = f"blk.{layer}." if layer else "", tensors[name]
+        if known.startswith("mlp.experts.") and config["model_type"] == "gpt_oss":
+            for target, parts in _gpt_oss_experts(known, array).items():
+                targets[prefix + target] = parts
+            continue
+        known, suffix = re.fullmatch(r"(?:.*\.experts\.\d+\.)?(.*?)(\.weight|\.bias)?", known).groups()
+        target = NAMES[known]
+        if config["model_type"] == "gpt_oss" and target == "ffn_norm":
+            target = "post_attention_norm"
+        if config["model_type"] == "mixtral" and target in ("attn_q", "attn_k"):
+            # Its rotary embedding turns neighbours, not halves.
+            heads = config["num_attention_heads" if target == "attn_q" else "num_key_value_heads"]
+            array = array.reshape(heads, 2, -1, array.shape[-1]).swapaxes(1, 2).reshape(array.shape)
+        targets.setdefault(f"{prefix}{target}{suffix or '.weight'}", []).append(array)
+    return targets
+
+
+def _gpt_oss_experts(name, array):
+    """Gate and up come in turns, and inputs before outputs."""
+    suffix = ".bias" if name.endswith("_bias") else ".weight"
+    array = array if suffix == ".bias" else array.swapaxes(1, 2)
+    if "down" in name:
+        return {f"ffn_down_exps{suffix}": list(array)}
+    return {f"ffn_gate_exps{suffix}": list(array[:, ::2]), f"ffn_up_exps{suffix}": list(array[:, 1::2])}
+
+
 def _convert(bits, type):
     import gguf
 
+    bits = np.ascontiguousarray(bits)
     if type == gguf.GGMLQuantizationType.BF16:
         return bits.view(np.uint8)
     return gguf.quants.quantize((bits.astype(np.uint32) << 16).view(np.float32), type)
@@ -93,13 +127,14 @@ class Model:
     def __init__(self, job):
         import llama_cpp
 
-        path = Path(job.scratch, "model.gguf")
-        write_gguf(Path(job.weights), path, job.format)
+        path = Path(job.weights, f"{job.format}.gguf")
+        if not path.exists():
+            write_gguf(Path(job.weights), path.with_suffix(".part"), job.format)
+            path.with_suffix(".part").rename(path)
         llama_cpp.llama_backend_init()
         self._llama, parameters = llama_cpp, llama_cpp.llama_model_default_params()
         parameters.use_mmap = False
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
-        path.unlink()
         if not self._model:
             raise Refused("llama.cpp does not load it; what it says is in the log")
         parameters = llama_cpp.llama_context_default_params()

@@ -18,17 +18,15 @@ PACKED = ("f16", "int8", "q8_0", "q4_0", "mxfp4")
 
 
 def compile_graph(text: str, checkpoint: Path, format: str, compute: str, package: Path) -> None:
-    """Compile MLIR for every level that has the arithmetic.
+    """Compile MLIR for the levels that suit the arithmetic.
 
     Raises
     ------
     Refused
         With the compiler's first error.
     """
-    options = [f"compute={compute}"] + [f"format={format}"] * (format in PACKED)
-    levels = "vnni,amx" if compute == "int8" else "v3,v4,amx"
-    command = [find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package, f"--isa={levels}"]
-    command.append(f"--pipeline-options={' '.join(options)}")
+    command = [find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package, f"--compute={compute}"]
+    command += [f"--format={format}"] * (format in PACKED)
     compiled = subprocess.run(command, input=text, capture_output=True, text=True)
     if compiled.returncode:
         raise Refused(next((line for line in compiled.stderr.splitlines() if "error:" in line), compiled.stderr[-300:]))
