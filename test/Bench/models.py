@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Whole models with random weights, of four layers, beside llama.cpp: prompts, and one token behind a prompt."""
+"""Whole models with random weights beside llama.cpp: prompts, and one token behind a prompt.
+
+They have four layers; gpt-oss has two, so that its vocabulary does not fill the memory.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,7 @@ MODELS = {
         "model_type": "gpt_oss",
         "head_dim": 64,
         "hidden_size": 2880,
+        "num_hidden_layers": 2,
         "intermediate_size": 2880,
         "num_attention_heads": 64,
         "num_key_value_heads": 8,

@@ -79,9 +79,10 @@ The goal is that more threads have 0.9 of the share of one at least.
 
 ## Whole models
 
-Four layers with random weights, sizes as above with attention and vocabulary of the published models: a prompt of so
-many tokens in an empty cache, or one token behind 128. Logits are compared with ours. The share is that of one token,
-which reads the weights of k experts of each layer; tokens of a random model want the same experts more often than not.
+Four layers (of gpt-oss two) with random weights, sizes as above with attention and vocabulary of the published models,
+all products in the format that is named: a prompt of so many tokens in an empty cache, or one token behind 128. Logits
+are compared with ours. The share is that of one token, which reads the weights of k experts of each layer; tokens of a
+random model want the same experts more often than not.
 
 {models}
 
