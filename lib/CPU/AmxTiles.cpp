@@ -109,14 +109,24 @@ static void emitRegisters(KernelBuilder &b, PackFormat format,
         AmxBuilder amx(b);
         Value panel = b.at(arguments.panel, b.mul(step, 2 * kRegister));
         Value rows = b.at(arguments.rows, b.mul(step, registers * kRegister));
-        Value weights[] = {amx.load(panel, kAmxBytes),
-                           amx.load(b.at(panel, kRegister), kAmxBytes)};
-        SmallVector<Value> tiles, next;
-        for (int64_t row = 0; row < registers; ++row)
+        // Loads from L1 and L2 take turns: either alone is slower than both.
+        Value weights[2];
+        SmallVector<Value> tiles, next(numSums);
+        auto multiply = [&](int64_t row, int64_t half) {
+          int64_t i = 2 * row + half;
+          next[i] = amx.multiply(isInt8, carried[i], tiles[row], weights[half]);
+        };
+        for (int64_t row = 0; row < registers; ++row) {
           tiles.push_back(amx.loadOnce(b.at(rows, row * kRegister), kAmxBytes));
-        for (int64_t i = 0; i < 2 * registers; ++i)
-          next.push_back(
-              amx.multiply(isInt8, carried[i], tiles[i / 2], weights[i % 2]));
+          if (row == 0)
+            weights[0] = amx.load(panel, kAmxBytes);
+        }
+        multiply(0, 0);
+        weights[1] = amx.load(b.at(panel, kRegister), kAmxBytes);
+        for (int64_t row = 1; row < registers; ++row)
+          multiply(row, 0);
+        for (int64_t row = 0; row < registers; ++row)
+          multiply(row, 1);
         next.append(PrefetchState::step(b, arguments.prefetch,
                                         carried.drop_front(numSums)));
         return next;

@@ -7,14 +7,14 @@
 //    a. Multiply the rows of their tokens with gate and up, which share a
 //       panel, and apply the activation.
 //    b. Multiply with down; slot t*k+j has a row of its own.
-//    c. Who ends the last slot of a token adds its rows in slot order, so that
-//       no bit depends on who that is.
+//    c. When all slots are done, add the rows of each token in slot order.
+//       To do that when the last slot of a token is done was 3 % slower at 1024
+//       tokens: rows of tokens in order are one stream of memory, others not.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Loops.h"
 #include "Products.h"
-#include "WorkList.h"
 
 #include "moe/CPU/Passes.h"
 #include "moe/IR/Activations.h"
@@ -309,39 +309,10 @@ static LogicalResult lower(ExpertFfnOp op, const Target &target) {
                       emitter.store(b, sums, whole, rows, slotOf);
                     }};
 
-  Countdowns tokens(b, dim(b, idx, 0));
-  auto combineToken = [&](ImplicitLocOpBuilder &b, Value token) {
-    combine(b, *level, rows, idx, op.getSlotWeights(), out, token);
-  };
-  forEach(b, dim(b, idx, 0), [&](ImplicitLocOpBuilder &b, Value token) {
-    Value none = constantI32(b, 0);
-    Value chosen =
-        forLoop(b, constantIndex(b, 0), topK, none,
-                [&](ImplicitLocOpBuilder &b, Value j,
-                    ValueRange count) -> SmallVector<Value> {
-                  Value isChosen =
-                      arith::CmpIOp::create(b, arith::CmpIPredicate::sge,
-                                            load(b, idx, {token, j}), none);
-                  Value more =
-                      arith::ExtUIOp::create(b, b.getI32Type(), isChosen);
-                  return {arith::AddIOp::create(b, count[0], more)};
-                })
-            .getResult(0);
-    tokens.set(b, token, chosen);
-    // Nobody ends the last slot of a token that has none.
-    Value isNone =
-        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, chosen, none);
-    branch(b, isNone, [&](ImplicitLocOpBuilder &b) { combineToken(b, token); });
-  });
-  multiplyBoth(
-      b, *level, chunks, whole, upward, downward,
-      [&](ImplicitLocOpBuilder &b, const RowChunk &chunk) {
-        forEach(b, chunk.count, [&](ImplicitLocOpBuilder &b, Value i) {
-          Value token = tokenOf(b, chunk, i);
-          branch(b, tokens.finish(b, token),
-                 [&](ImplicitLocOpBuilder &b) { combineToken(b, token); });
-        });
-      });
+  multiplyBoth(b, *level, chunks, whole, upward, downward, dim(b, idx, 0),
+               [&](ImplicitLocOpBuilder &b, Value token) {
+                 combine(b, *level, rows, idx, op.getSlotWeights(), out, token);
+               });
   op.erase();
   return success();
 }

@@ -156,14 +156,15 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
   Value scales = b.at(panel, bytesOf(b, k));
   // What tiles multiply.
   PackFormat format = layout.getFormat();
-  if (layout.isDecoded())
+  bool isDecoded = layout.isDecoded();
+  if (isDecoded)
     format = layout.isAmx() ? PackFormat::BF16 : PackFormat::F32;
   int64_t mostK = model.getBlockK(layout);
   Value blockK = b.constant(mostK), decoded;
-  if (layout.isDecoded())
+  if (isDecoded)
     decoded = LLVM::AllocaOp::create(
         b, b.pointerType(), b.getI8Type(),
-        b.constant(mostK * kPanelColumns * (layout.isAmx() ? 2 : 4)),
+        b.constant(mostK * kPanelColumns * layout.getDecodedBytes()),
         /*alignment=*/64);
   else
     blockK = b.select(b.less(one, tiles.count), blockK, k);
@@ -172,25 +173,33 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
     Value count = b.min(b.sub(k, begin), blockK);
     Value done = bytesOf(b, begin), panelAt = b.at(panel, done);
     Value fresh = b.equal(begin, 0);
-    // As many bursts as the block has itself, divided among the tiles.
+    // As many bursts as the block has itself: where it is decoded, which takes
+    // longer than few rows, or divided among the tiles.
     Value burstBytes = b.constant(Prefetch::kBytes);
     Value firstBurst = b.add(a[6], b.div(done, burstBytes));
-    Value bursts =
-        divUp(b, divUp(b, bytesOf(b, count), burstBytes), tiles.count);
+    Value blockBursts = divUp(b, bytesOf(b, count), burstBytes);
+    auto prefetchAt = [&](KernelBuilder &b, Value burst, Value bursts,
+                          Value steps) -> Prefetch {
+      return {a[5], burst, b.add(burst, bursts), divUp(b, bursts, steps),
+              b.createOrFold<arith::MaxUIOp>(b.div(steps, bursts), one)};
+    };
+    Value bursts = divUp(b, blockBursts, tiles.count);
     Value steps = divUp(b, count, b.constant(layout.getStep()));
-    Value perStep = divUp(b, bursts, steps);
-    Value period = b.createOrFold<arith::MaxUIOp>(b.div(steps, bursts), one);
-    if (layout.isDecoded()) {
-      emitDecode(b, level, layout.getFormat(), format, panelAt, scales, count,
-                 decoded);
+    if (isDecoded) {
+      PanelGeometry geometry = PanelGeometry::get(layout.getFormat());
+      emitDecode(b, level, layout, panelAt, scales, count, decoded,
+                 prefetchAt(b, firstBurst, blockBursts,
+                            b.div(count, geometry.stepInputs)));
       panelAt = decoded;
     }
     b.loop(b.constant(0), tiles.count, one, [&](KernelBuilder &b, Value i) {
       Value tileRows = tiles.rows(b, i), first = tiles.begin(b, i);
       Value rowsAt = layout.at(b, rows, k, first, tileRows, begin);
       Value accAt = b.at(acc, b.mul(first, kPanelColumns * 4));
-      Value burst = b.add(firstBurst, b.mul(bursts, i));
-      Prefetch prefetch = {a[5], burst, b.add(burst, bursts), perStep, period};
+      Prefetch prefetch =
+          isDecoded ? Prefetch{a[5], a[6], a[6], one, k}
+                    : prefetchAt(b, b.add(firstBurst, b.mul(bursts, i)), bursts,
+                                 steps);
       if (layout.isAmx()) {
         Value registers = b.div(layout.roundUpRows(b, tileRows), kAmxRows);
         switchNumber(b, registers, kAmxTileRows / kAmxRows,

@@ -1,4 +1,4 @@
-//===- PanelDecoder.cpp - Packed weights as f32 ---------------------------===//
+//===- PanelDecoder.cpp - Packed weights as floats ------------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -8,6 +8,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "PanelDecoder.h"
+
+#include "RowLayout.h"
+#include "Vectors.h"
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -45,9 +48,10 @@ namespace {
 /// Decodes the columns of one register.
 class Decoder {
 public:
-  Decoder(KernelBuilder &b, const Level &level, PackFormat format,
-          PackFormat target, int64_t column)
-      : format(format), target(target), lanes(level.lanes), column(column),
+  Decoder(KernelBuilder &b, const Level &level, const RowLayout &layout,
+          int64_t column)
+      : level(level), layout(layout), format(layout.getFormat()),
+        lanes(level.lanes), column(column),
         i32s(VectorType::get({lanes}, b.getI32Type())),
         f32s(VectorType::get({lanes}, b.getF32Type())) {}
 
@@ -71,56 +75,116 @@ private:
     return arith::SIToFPOp::create(
         b, f32s, arith::SubIOp::create(b, code, splat(b, zeroPoint)));
   }
+  /// Whether f32 and bf16 alike hold what is stored.
+  bool isExact() const {
+    return layout.getCompute() == Compute::F32 || format == PackFormat::Mxfp4;
+  }
+  Value rounded(KernelBuilder &b, Value values) {
+    return isExact()
+               ? values
+               : vector::BitCastOp::create(b, f32s, roundToBF16(b, values));
+  }
   void store(KernelBuilder &b, Value values, Value to, int64_t k) {
     b.store(values, to, (k * kPanelColumns + column) * 4, lanes * 4);
   }
   void storePair(KernelBuilder &b, Value first, Value second, Value to,
                  int64_t k);
+  void storeScaled(KernelBuilder &b, ArrayRef<Value> values, Value scale,
+                   Value to, int64_t k);
+  Value lookUp(KernelBuilder &b, ArrayRef<float> table, Value index);
+  Value nibble(KernelBuilder &b, Value words, int64_t low);
   Value e2m1(KernelBuilder &b, Value code);
   Value halves(KernelBuilder &b, Value panel, int64_t at) {
     auto f16s = VectorType::get({lanes}, b.getF16Type());
     return arith::ExtFOp::create(b, f32s, b.load(f16s, panel, at, 16));
   }
 
-  PackFormat format, target;
+  const Level &level;
+  const RowLayout &layout;
+  PackFormat format;
   int64_t lanes, column;
   VectorType i32s, f32s;
 };
 
 } // namespace
 
-/// What codes of E2M1 stand for (OCP Microscaling Formats 1.0, 5.3.3).
-Value Decoder::e2m1(KernelBuilder &b, Value code) {
-  static constexpr float kMagnitudes[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
-  SmallVector<float> table;
-  for (int64_t i = 0; i < lanes; ++i)
-    table.push_back(kMagnitudes[i % 8]);
-  Value magnitudes = arith::ConstantOp::create(
-      b, DenseElementsAttr::get(f32s, ArrayRef<float>(table)));
-  Value index = arith::AndIOp::create(b, code, splat(b, 7));
+/// `table[index]`; bits of the index beyond the table's size are ignored.
+Value Decoder::lookUp(KernelBuilder &b, ArrayRef<float> table, Value index) {
+  Value values =
+      arith::ConstantOp::create(b, DenseElementsAttr::get(f32s, table));
   auto name = b.getStringAttr(lanes == 16 ? "llvm.x86.avx512.permvar.sf.512"
                                           : "llvm.x86.avx2.permps");
-  Value magnitude = LLVM::CallIntrinsicOp::create(b, f32s, name,
-                                                  ValueRange{magnitudes, index})
-                        .getResult(0);
+  return LLVM::CallIntrinsicOp::create(b, f32s, name, ValueRange{values, index})
+      .getResult(0);
+}
+
+/// What codes of E2M1 stand for (OCP Microscaling Formats 1.0, 5.3.3).
+static constexpr float kE2M1[] = {0,   0.5,  1,  1.5,  2,  3,  4,  6,
+                                  -0., -0.5, -1, -1.5, -2, -3, -4, -6};
+
+/// What the codes in bits `low..low+4` of each word stand for.
+Value Decoder::nibble(KernelBuilder &b, Value words, int64_t low) {
+  if (lanes < 16) {
+    Value code = field(b, words, low, 4);
+    return format == PackFormat::Q4_0 ? integer(b, code, 8) : e2m1(b, code);
+  }
+  static constexpr float kQ4[] = {-8, -7, -6, -5, -4, -3, -2, -1,
+                                  0,  1,  2,  3,  4,  5,  6,  7};
+  Value code = b.createOrFold<arith::ShRUIOp>(words, splat(b, low));
+  return lookUp(b, format == PackFormat::Q4_0 ? kQ4 : kE2M1, code);
+}
+
+/// The same of E2M1 for registers of 8 lanes: magnitudes and signs.
+Value Decoder::e2m1(KernelBuilder &b, Value code) {
   Value sign = arith::ShLIOp::create(
       b, arith::AndIOp::create(b, code, splat(b, 8)), splat(b, 28));
+  Value magnitude = lookUp(b, ArrayRef(kE2M1).take_front(8), code);
   Value bits = vector::BitCastOp::create(b, i32s, magnitude);
   return vector::BitCastOp::create(b, f32s,
                                    arith::OrIOp::create(b, bits, sign));
 }
 
-/// Stores the elements of k and k + 1 as the halves of words.
+/// Stores the elements of k and k + 1 as the halves of words, rounded to bf16.
 void Decoder::storePair(KernelBuilder &b, Value first, Value second, Value to,
                         int64_t k) {
-  Value low = arith::ShRUIOp::create(
-      b, vector::BitCastOp::create(b, i32s, first), splat(b, 16));
-  Value high = arith::AndIOp::create(
-      b, vector::BitCastOp::create(b, i32s, second), splat(b, 0xffff0000));
   // [k / 32][2][k / 2 % 16][16][2]
   int64_t at = (k / 32 * 2 + column / 16) * 1024 + k / 2 % 16 * 64;
-  b.store(arith::OrIOp::create(b, low, high), to, at + column % 16 * 4,
-          lanes * 4);
+  Value pairs;
+  if (isExact() || level.emulatesTiles) {
+    auto word = [&](Value values) -> Value {
+      return isExact() ? vector::BitCastOp::create(b, i32s, values)
+                       : roundToBF16(b, values);
+    };
+    Value low = arith::ShRUIOp::create(b, word(first), splat(b, 16));
+    Value high = arith::AndIOp::create(b, word(second), splat(b, 0xffff0000));
+    pairs = arith::OrIOp::create(b, low, high);
+  } else {
+    auto bf16s = VectorType::get({2 * lanes}, b.getBF16Type());
+    auto name = b.getStringAttr("llvm.x86.avx512bf16.cvtne2ps2bf16.512");
+    Value halves =
+        LLVM::CallIntrinsicOp::create(b, bf16s, name, ValueRange{second, first})
+            .getResult(0);
+    SmallVector<int64_t> order;
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      order.append({lane, lanes + lane});
+    pairs = vector::ShuffleOp::create(b, halves, halves, order);
+  }
+  b.store(pairs, to, at + column % 16 * 4, lanes * 4);
+}
+
+/// Stores the elements of k, k + 1, ...: an even number of values, scaled.
+void Decoder::storeScaled(KernelBuilder &b, ArrayRef<Value> values, Value scale,
+                          Value to, int64_t k) {
+  for (size_t i = 0; i < values.size(); i += 2) {
+    Value first = arith::MulFOp::create(b, values[i], scale);
+    Value second = arith::MulFOp::create(b, values[i + 1], scale);
+    if (layout.isAmx()) {
+      storePair(b, first, second, to, k + i);
+      continue;
+    }
+    store(b, rounded(b, first), to, k + i);
+    store(b, rounded(b, second), to, k + i + 1);
+  }
 }
 
 void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
@@ -131,50 +195,34 @@ void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
     llvm_unreachable("expected a format that needs to be decoded");
   case PackFormat::F16:
     return store(b, halves(b, panel, column * 2), to, 0);
-  case PackFormat::Int8: {
-    Value scale = b.load(f32s, scales, column * 4, lanes * 4);
-    for (int64_t k = 0; k < 64; k += 4) {
-      Value four =
-          words(b, panel, column / 16 * 1024 + k / 4 * 64 + column % 16 * 4);
-      for (int64_t i = 0; i < 4; ++i) {
-        Value value = integer(b, field(b, four, 8 * i, 8), 128);
-        store(b, arith::MulFOp::create(b, value, scale), to, k + i);
-      }
-    }
-    return;
-  }
+  case PackFormat::Int8:
   case PackFormat::Q8_0: {
-    Value scale = loadScales(b, format, lanes, panel, 0, column);
-    for (int64_t k = 0; k < 32; k += 4) {
-      Value four = words(b, panel, (k * kPanelColumns) + column * 4);
-      for (int64_t i = 0; i < 4; ++i) {
-        Value value = integer(b, field(b, four, 8 * i, 8), 128);
-        store(b, arith::MulFOp::create(b, value, scale), to, k + i);
-      }
+    bool isInt8 = format == PackFormat::Int8;
+    Value scale = isInt8 ? b.load(f32s, scales, column * 4, lanes * 4)
+                         : loadScales(b, format, lanes, panel, 0, column);
+    for (int64_t k = 0; k < geometry.stepInputs; k += 4) {
+      int64_t at = isInt8 ? column / 16 * 1024 + k / 4 * 64 + column % 16 * 4
+                          : k * kPanelColumns + column * 4;
+      Value four = words(b, panel, at);
+      Value values[4];
+      for (int64_t i = 0; i < 4; ++i)
+        values[i] = integer(b, field(b, four, 8 * i, 8), 128);
+      storeScaled(b, values, scale, to, k);
     }
     return;
   }
   case PackFormat::Q4_0:
   case PackFormat::Mxfp4:
-    for (int64_t k = 0; k < geometry.stepInputs; k += 8) {
-      Value eight = words(b, panel, k / 2 * kPanelColumns + column * 4);
+    for (int64_t group = 0; group < geometry.stepInputs; group += kScaleGroup) {
       Value scale =
-          loadScales(b, format, lanes, panel, k / kScaleGroup, column);
-      Value values[8];
-      for (int64_t i = 0; i < 8; ++i) {
+          loadScales(b, format, lanes, panel, group / kScaleGroup, column);
+      for (int64_t k = group; k < group + kScaleGroup; k += 8) {
+        Value eight = words(b, panel, k / 2 * kPanelColumns + column * 4);
         // The low halves are k to k+3, the high ones k+4 to k+7.
-        Value code = field(b, eight, i % 4 * 8 + i / 4 * 4, 4);
-        Value value =
-            format == PackFormat::Q4_0 ? integer(b, code, 8) : e2m1(b, code);
-        values[i] = arith::MulFOp::create(b, value, scale);
-      }
-      for (int64_t i = 0; i < 8; i += 2) {
-        if (target == PackFormat::BF16) {
-          storePair(b, values[i], values[i + 1], to, k + i);
-          continue;
-        }
-        store(b, values[i], to, k + i);
-        store(b, values[i + 1], to, k + i + 1);
+        Value values[8];
+        for (int64_t i = 0; i < 8; ++i)
+          values[i] = nibble(b, eight, i % 4 * 8 + i / 4 * 4);
+        storeScaled(b, values, scale, to, k);
       }
     }
     return;
@@ -182,18 +230,19 @@ void Decoder::step(KernelBuilder &b, Value panel, Value scales, Value to) {
 }
 
 void mlir::moe::emitDecode(KernelBuilder &b, const Level &level,
-                           PackFormat format, PackFormat target, Value panel,
-                           Value scales, Value count, Value to) {
-  PanelGeometry geometry = PanelGeometry::get(format);
-  PanelGeometry decoded = PanelGeometry::get(target);
+                           const RowLayout &layout, Value panel, Value scales,
+                           Value count, Value to, const Prefetch &prefetch) {
+  PanelGeometry geometry = PanelGeometry::get(layout.getFormat());
   int64_t bytes =
-      geometry.stepInputs * decoded.getStepBytes() / decoded.stepInputs;
-  b.loop(
-      b.constant(0), b.div(count, geometry.stepInputs), b.constant(1),
-      [&](KernelBuilder &b, Value i) {
-        Value from = b.at(panel, b.mul(i, geometry.getStepBytes()));
-        Value at = b.at(to, b.mul(i, bytes));
-        for (int64_t column = 0; column < kPanelColumns; column += level.lanes)
-          Decoder(b, level, format, target, column).step(b, from, scales, at);
-      });
+      geometry.stepInputs * kPanelColumns * layout.getDecodedBytes();
+  b.loop(b.constant(0), b.div(count, geometry.stepInputs), b.constant(1),
+         PrefetchState::initial(b, prefetch),
+         [&](KernelBuilder &b, Value i, ValueRange state) {
+           Value from = b.at(panel, b.mul(i, geometry.getStepBytes()));
+           Value at = b.at(to, b.mul(i, bytes));
+           for (int64_t column = 0; column < kPanelColumns;
+                column += level.lanes)
+             Decoder(b, level, layout, column).step(b, from, scales, at);
+           return PrefetchState::step(b, prefetch, state);
+         });
 }

@@ -11,6 +11,8 @@
 
 namespace mlir::moe {
 
+class RowLayout;
+
 /// Whether tiles multiply f32 rows with panels of this format as they are.
 bool hasFmaTiles(PackFormat format);
 
@@ -19,12 +21,12 @@ bool hasFmaTiles(PackFormat format);
 Value loadScales(KernelBuilder &b, PackFormat format, int64_t lanes,
                  Value panel, int64_t group, int64_t column);
 
-/// Writes what `count` k of a panel stand for to `to`: a panel of f32 or, of
-/// mxfp4 only, whose elements bf16 holds exactly, of bf16. `panel` points to
-/// the first of them, `scales` to those of the columns.
-void emitDecode(KernelBuilder &b, const Level &level, PackFormat format,
-                PackFormat target, Value panel, Value scales, Value count,
-                Value to);
+/// Writes what `count` k of a panel stand for to `to`, for rows of `layout`: as
+/// a panel of bf16 for AMX, else of f32. `panel` points to the first of them,
+/// `scales` to those of the columns.
+void emitDecode(KernelBuilder &b, const Level &level, const RowLayout &layout,
+                Value panel, Value scales, Value count, Value to,
+                const Prefetch &prefetch);
 
 } // namespace mlir::moe
 

@@ -317,35 +317,36 @@ Value mlir::moe::hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks,
 
 void mlir::moe::multiplyBoth(
     ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
-    Value whole, const Stage &first, const Stage &second,
-    function_ref<void(ImplicitLocOpBuilder &b, const RowChunk &chunk)> finish) {
+    Value whole, const Stage &first, const Stage &second, Value lastCount,
+    function_ref<void(ImplicitLocOpBuilder &b, Value i)> last) {
   ThreadProduct one(b, level, chunks, first.product),
       two(b, level, chunks, second.product);
   PanelParts partsOfOne(b, chunks, one), partsOfTwo(b, chunks, two);
   partsOfOne.joinIf(b, whole);
   partsOfTwo.joinIf(b, whole);
+  Value zero = constantIndex(b, 0);
   Value numChunks = chunks.getCount();
-  Value ofOne = mul(b, numChunks, partsOfOne.count);
-  Value ofBoth = add(b, ofOne, mul(b, numChunks, partsOfTwo.count));
-  Value count = select(b, whole, numChunks, ofBoth);
+  Value numTwo = mul(b, numChunks, partsOfTwo.count);
+  Value endOne = mul(b, numChunks, partsOfOne.count);
+  Value endTwo = add(b, endOne, select(b, whole, zero, numTwo));
 
-  Countdowns afterOne(b, chunks.getMaxCount()),
-      afterTwo(b, chunks.getMaxCount());
+  Countdowns ones(b, chunks.getMaxCount()), twos(b, constantIndex(b, 1));
   forEach(b, numChunks, [&](ImplicitLocOpBuilder &b, Value i) {
-    afterOne.set(b, i, toI32(b, partsOfOne.count));
-    afterTwo.set(b, i, toI32(b, partsOfTwo.count));
+    ones.set(b, i, toI32(b, partsOfOne.count));
   });
+  twos.set(b, zero, toI32(b, numTwo));
 
   // Where an item begins.
   struct Place {
-    Value isSecond, chunk, part;
+    Value isTwo, chunk, part;
   };
   auto placeOf = [&](ImplicitLocOpBuilder &b, Value item) -> Place {
-    Value isSecond =
-        arith::CmpIOp::create(b, arith::CmpIPredicate::uge, item, ofOne);
-    Value parts = select(b, isSecond, partsOfTwo.count, partsOfOne.count);
-    Value number = select(b, isSecond, sub(b, item, ofOne), item);
-    return {isSecond, div(b, number, parts), rem(b, number, parts)};
+    Value isOne = less(b, item, endOne);
+    Value parts = select(b, isOne, partsOfOne.count, partsOfTwo.count);
+    Value number = select(b, isOne, item, sub(b, item, endOne));
+    Value isTwo = arith::XOrIOp::create(
+        b, isOne, arith::ConstantIntOp::create(b, true, /*width=*/1));
+    return {isTwo, div(b, number, parts), rem(b, number, parts)};
   };
   auto streamAt = [&](ImplicitLocOpBuilder &b, const Place &place,
                       Value group) -> WeightStream {
@@ -353,19 +354,17 @@ void mlir::moe::multiplyBoth(
         one.getStream(b, group, partsOfOne.begin(b, place.part));
     WeightStream inTwo =
         two.getStream(b, group, partsOfTwo.begin(b, place.part));
-    return {select(b, place.isSecond, inTwo.buffer, inOne.buffer),
-            select(b, place.isSecond, inTwo.from, inOne.from)};
+    return {select(b, place.isTwo, inTwo.buffer, inOne.buffer),
+            select(b, place.isTwo, inTwo.from, inOne.from)};
   };
 
-  auto emit = [&](ImplicitLocOpBuilder &b, const WorkItem &item) {
+  auto multiplyItem = [&](ImplicitLocOpBuilder &b, const WorkItem &item) {
     Place place = placeOf(b, item.number);
     Place next =
-        placeOf(b, min(b, item.next, sub(b, count, constantIndex(b, 1))));
+        placeOf(b, min(b, item.next, sub(b, endTwo, constantIndex(b, 1))));
     RowChunk chunk = chunks.at(b, place.chunk, item.thread);
     RowChunk nextChunk = chunks.at(b, next.chunk, item.thread);
     WeightStream ahead = streamAt(b, next, nextChunk.group);
-    Value zero = constantIndex(b, 0);
-
     auto multiplyOne = [&](ImplicitLocOpBuilder &b) {
       WeightStream inTwo = two.getStream(b, chunk.group, zero);
       one.pack(b, place.chunk, chunk);
@@ -374,26 +373,32 @@ void mlir::moe::multiplyBoth(
                    {select(b, whole, inTwo.buffer, ahead.buffer),
                     select(b, whole, inTwo.from, ahead.from)},
                    first.consume);
-      afterOne.finish(b, place.chunk);
+      ones.finish(b, place.chunk);
     };
     auto multiplyTwo = [&](ImplicitLocOpBuilder &b) {
-      afterOne.await(b, place.chunk);
+      ones.await(b, place.chunk);
       two.pack(b, place.chunk, chunk);
       two.multiply(b, chunk, partsOfTwo.begin(b, place.part),
                    partsOfTwo.end(b, place.part), ahead, second.consume);
-      // Rows may have been stored past the cache, in no order.
+      // Rows that were stored past the caches are in no order without it.
       LLVM::FenceOp::create(b, LLVM::AtomicOrdering::seq_cst);
-      branch(b, afterTwo.finish(b, place.chunk),
-             [&](ImplicitLocOpBuilder &b) { finish(b, chunk); });
+      twos.finish(b, zero);
     };
-    branch(b, place.isSecond, [](ImplicitLocOpBuilder &) {}, multiplyOne);
-    branch(b, arith::OrIOp::create(b, whole, place.isSecond), multiplyTwo);
+    branch(b, place.isTwo, [](ImplicitLocOpBuilder &) {}, multiplyOne);
+    branch(b, arith::OrIOp::create(b, whole, place.isTwo), multiplyTwo);
   };
-  forEachItem(
-      b, count,
-      mul(b, min(b, partsOfOne.size, partsOfTwo.size),
-          min(b, constantIndex(b, one.getPanelSize()), two.getPanelSize())),
-      emit);
+  Value panels = min(b, partsOfOne.size, partsOfTwo.size);
+  int64_t panelSize = std::min(one.getPanelSize(), two.getPanelSize());
+  forEachItem(b, add(b, endTwo, lastCount), mul(b, panels, panelSize),
+              [&](ImplicitLocOpBuilder &b, const WorkItem &item) {
+                branch(
+                    b, less(b, item.number, endTwo),
+                    [&](ImplicitLocOpBuilder &b) { multiplyItem(b, item); },
+                    [&](ImplicitLocOpBuilder &b) {
+                      twos.await(b, zero);
+                      last(b, sub(b, item.number, endTwo));
+                    });
+              });
 }
 
 //===----------------------------------------------------------------------===//

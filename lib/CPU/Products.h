@@ -97,21 +97,21 @@ Blocking getBlocking(const Target &target, const Level &level,
 Value hasManyChunks(ImplicitLocOpBuilder &b, const RowChunks &chunks,
                     Value numRows);
 
-/// What follows a product: what to do with the sums of a panel.
+/// A product, and what to do with the sums of a panel.
 struct Stage {
   Product product;
   std::function<void(ImplicitLocOpBuilder &b, const PanelSums &sums)> consume;
 };
 
-/// Multiplies in parallel with `first`, and what was made of that with
-/// `second`; calls `finish` after each chunk, on the thread that ended it. With
-/// `whole` chunks, a thread does all for a chunk, which thus stays in its
-/// cache. Otherwise the items of `second` come after those of `first` in one
-/// list, and wait for those of their chunk only.
-void multiplyBoth(
-    ImplicitLocOpBuilder &b, const Level &level, const RowChunks &chunks,
-    Value whole, const Stage &first, const Stage &second,
-    function_ref<void(ImplicitLocOpBuilder &b, const RowChunk &chunk)> finish);
+/// Multiplies in parallel with `first`, what was made of that with `second`,
+/// and calls `last` on `0..lastCount`, in one list of work. With `whole`
+/// chunks, a thread does both products of a chunk, which thus stays in its
+/// cache. Otherwise the items of `second` come after those of `first`, and wait
+/// for those of their chunk only. The items of `last` wait for all others.
+void multiplyBoth(ImplicitLocOpBuilder &b, const Level &level,
+                  const RowChunks &chunks, Value whole, const Stage &first,
+                  const Stage &second, Value lastCount,
+                  function_ref<void(ImplicitLocOpBuilder &b, Value i)> last);
 
 /// Calls `body` for each row of the chunk, with its registers of columns.
 void forEachRow(

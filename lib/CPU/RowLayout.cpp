@@ -10,6 +10,7 @@
 #include "DotTiles.h"
 #include "Loops.h"
 #include "PanelDecoder.h"
+#include "Vectors.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -187,26 +188,6 @@ Value TilePacker::read(ImplicitLocOpBuilder &b, Value position, Value i,
 Value TilePacker::splat(ImplicitLocOpBuilder &b, Value scalar, int64_t width) {
   return vector::BroadcastOp::create(
       b, VectorType::get({width}, scalar.getType()), scalar);
-}
-
-/// `values`, rounded to the nearest bf16, the even one of two, as the upper
-/// halves of words. Not every level has an instruction for it.
-static Value roundToBF16(ImplicitLocOpBuilder &b, Value values) {
-  auto f32s = cast<VectorType>(values.getType());
-  auto i32s = VectorType::get(f32s.getShape(), b.getI32Type());
-  auto splat = [&](int32_t value) -> Value {
-    return arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, value));
-  };
-  Value bits = arith::BitcastOp::create(b, i32s, values);
-  Value isOdd = arith::AndIOp::create(
-      b, arith::ShRUIOp::create(b, bits, splat(16)), splat(1));
-  Value carried = arith::AddIOp::create(
-      b, arith::AddIOp::create(b, bits, splat(0x7fff)), isOdd);
-  Value isNumber =
-      arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, values, values);
-  Value quiet = arith::OrIOp::create(b, bits, splat(0x00400000));
-  Value rounded = arith::SelectOp::create(b, isNumber, carried, quiet);
-  return arith::AndIOp::create(b, rounded, splat(0xffff0000));
 }
 
 void TilePacker::packF32(ImplicitLocOpBuilder &b, Value position, Value row) {

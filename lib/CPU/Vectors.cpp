@@ -30,6 +30,24 @@ Value mlir::moe::fma(ImplicitLocOpBuilder &b, Value x, Value y, Value z) {
   return math::FmaOp::create(b, x, y, z);
 }
 
+Value mlir::moe::roundToBF16(ImplicitLocOpBuilder &b, Value values) {
+  auto f32s = cast<VectorType>(values.getType());
+  auto i32s = VectorType::get(f32s.getShape(), b.getI32Type());
+  auto splat = [&](int32_t value) -> Value {
+    return arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, value));
+  };
+  Value bits = arith::BitcastOp::create(b, i32s, values);
+  Value isOdd = arith::AndIOp::create(
+      b, arith::ShRUIOp::create(b, bits, splat(16)), splat(1));
+  Value carried = arith::AddIOp::create(
+      b, arith::AddIOp::create(b, bits, splat(0x7fff)), isOdd);
+  Value isNumber =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, values, values);
+  Value quiet = arith::OrIOp::create(b, bits, splat(0x00400000));
+  Value rounded = arith::SelectOp::create(b, isNumber, carried, quiet);
+  return arith::AndIOp::create(b, rounded, splat(0xffff0000));
+}
+
 Value mlir::moe::firstLanes(ImplicitLocOpBuilder &b, int64_t lanes,
                             int64_t count) {
   SmallVector<bool> bits(lanes, false);

@@ -23,6 +23,10 @@ Value splat(ImplicitLocOpBuilder &b, Value scalar, int64_t lanes);
 /// `x * y + z`, rounded once.
 Value fma(ImplicitLocOpBuilder &b, Value x, Value y, Value z);
 
+/// `values`, rounded to the nearest bf16, the even one of two, as the upper
+/// halves of words. Not every level has an instruction for it.
+Value roundToBF16(ImplicitLocOpBuilder &b, Value values);
+
 /// True for the first `count` lanes.
 Value firstLanes(ImplicitLocOpBuilder &b, int64_t lanes, int64_t count);
 

@@ -77,9 +77,8 @@ static Value fetchAdd(ImplicitLocOpBuilder &b, Value counters, Value i,
                                      constantI32(b, amount), counters, i);
 }
 
-Value Countdowns::finish(ImplicitLocOpBuilder &b, Value i) const {
-  return arith::CmpIOp::create(b, arith::CmpIPredicate::eq,
-                               fetchAdd(b, left, i, -1), constantI32(b, 1));
+void Countdowns::finish(ImplicitLocOpBuilder &b, Value i) const {
+  fetchAdd(b, left, i, -1);
 }
 
 void Countdowns::await(ImplicitLocOpBuilder &b, Value i) const {

@@ -37,9 +37,8 @@ public:
   /// Before the work begins: thing `i` takes `bits`, an i32.
   void set(ImplicitLocOpBuilder &b, Value i, Value bits) const;
 
-  /// Says that a bit of thing `i` is done. True if it was the last one; then
-  /// the thread sees what all others wrote for it.
-  Value finish(ImplicitLocOpBuilder &b, Value i) const;
+  /// Says that a bit of thing `i` is done, with all that was written for it.
+  void finish(ImplicitLocOpBuilder &b, Value i) const;
 
   /// Waits until thing `i` is done, and sees what was written for it.
   void await(ImplicitLocOpBuilder &b, Value i) const;

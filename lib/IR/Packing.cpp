@@ -70,7 +70,7 @@ bool mlir::moe::isComputable(std::optional<PackFormat> format,
   case Compute::F32:
     return true;
   case Compute::BF16:
-    return format == PackFormat::BF16 || format == PackFormat::Mxfp4;
+    return format == PackFormat::BF16 || (format && isByteFormat(*format));
   case Compute::Int8:
     return format && isByteFormat(*format);
   }

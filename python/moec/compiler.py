@@ -32,7 +32,7 @@ def compile(
         ``"mxfp4"``, as `moe.parameter` describes them. None keeps their own dtype, as routers always do.
     compute : str or None
         What products round their rows to, as `moe.grouped_matmul` describes it: ``"f32"``, the default; ``"bf16"`` for
-        weights in bf16 and mxfp4; ``"int8"`` for those in int8, q8_0, q4_0 and mxfp4. Other products keep f32.
+        weights in bf16, int8, q8_0, q4_0 and mxfp4; ``"int8"`` for the last four. Other products keep f32.
 
     Raises
     ------

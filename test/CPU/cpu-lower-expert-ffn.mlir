@@ -12,21 +12,17 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
   // Each slot has a row.
   // CHECK:      %[[ROWS:.*]] = memref.alloc(%[[N]]) : memref<?x8xf32>
   // CHECK:      %[[HIDDEN:.*]] = memref.alloc(%{{.*}}) : memref<?x16xf32>
-  // How many slots of a token are not done; who has none is done.
-  // CHECK:      %[[TOKENS:.*]] = memref.alloc(%{{.*}}) : memref<?xi32>
-  // CHECK:      scf.for %[[TOKEN:.*]] = %c0
-  // CHECK:        memref.store %{{.*}}, %[[TOKENS]][%[[TOKEN]]]
-  // CHECK:        vector.transfer_write %{{.*}}, %[[Y]]
   // What is read ahead may be of either product.
   // CHECK:      %[[UP_FLAT:.*]] = memref.cast %{{.*}} : memref<1024xf32> to memref<?xf32>
   // CHECK:      %[[DOWN_FLAT:.*]] = memref.cast %{{.*}} : memref<2048xf32> to memref<?xf32>
   // CHECK:      memref.store %c-1_i32
-  // How many parts of the products of a chunk are not done.
+  // How many parts of the first products of a chunk, and of all second ones, are not done.
   // CHECK:      %[[UP_LEFT:.*]] = memref.alloc(%{{.*}}) : memref<?xi32>
-  // CHECK:      %[[DOWN_LEFT:.*]] = memref.alloc(%{{.*}}) : memref<?xi32>
+  // CHECK:      %[[DOWN_LEFT:.*]] = memref.alloc() : memref<1xi32>
   // CHECK:      memref.store %{{.*}}, %[[UP_LEFT]]
   // CHECK:      memref.store %{{.*}}, %[[DOWN_LEFT]]
   // CHECK:      scf.parallel
+  // CHECK:        scf.if
   // CHECK:        %[[AHEAD:.*]] = arith.select %{{.*}}, %[[DOWN_FLAT]], %[[UP_FLAT]]
   // CHECK:        %[[SLOT:.*]] = memref.load %[[SORTED]][
   // CHECK:        %[[I:.*]] = arith.index_cast %[[SLOT]]
@@ -50,12 +46,11 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
   // CHECK-NOT:    nontemporal
   // CHECK:        vector.transfer_write %{{.*}}, %[[ROWS]]
   // CHECK:        llvm.fence seq_cst
-  // CHECK:        %[[DOWN_BITS:.*]] = memref.atomic_rmw addi %c-1_i32, %[[DOWN_LEFT]]
-  // CHECK:        arith.cmpi eq, %[[DOWN_BITS]], %c1_i32
-  // Who ends the last slot of a token adds its slots in order.
-  // CHECK:        %[[SLOTS:.*]] = memref.atomic_rmw addi %c-1_i32, %[[TOKENS]]
-  // CHECK:        %[[LAST:.*]] = arith.cmpi eq, %[[SLOTS]], %c1_i32
-  // CHECK:        scf.if %[[LAST]]
+  // CHECK:        memref.atomic_rmw addi %c-1_i32, %[[DOWN_LEFT]]
+  // When all are done, slots are added in order.
+  // CHECK:        } else {
+  // CHECK:          scf.while
+  // CHECK:            memref.atomic_rmw addi %c0_i32, %[[DOWN_LEFT]]
   // CHECK:          %[[SUM:.*]] = scf.for %[[J:.*]] = %c0{{.*}} to %c2
   // CHECK:            memref.load %[[IDX]][%{{.*}}, %[[J]]]
   // CHECK:            %[[V:.*]] = vector.transfer_read %[[ROWS]]

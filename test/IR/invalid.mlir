@@ -97,9 +97,9 @@ func.func @grouped_matmul_c5_floats(%xs: memref<?x160xf32>, %w: memref<96x160xi8
 
 // -----
 
-func.func @grouped_matmul_c6(%xs: memref<?x160xf32>, %w: memref<3x2880xi8>, %init: memref<?x96xf32>) {
-  // expected-error @below {{'moe.grouped_matmul' op expected weights packed for compute bf16, got q4_0}}
-  moe.grouped_matmul packed q4_0 compute bf16 ins(%xs, %w : memref<?x160xf32>, memref<3x2880xi8>)
+func.func @grouped_matmul_c6(%xs: memref<?x160xf32>, %w: memref<3x160x32xf16>, %init: memref<?x96xf32>) {
+  // expected-error @below {{'moe.grouped_matmul' op expected weights packed for compute bf16, got f16}}
+  moe.grouped_matmul packed f16 compute bf16 ins(%xs, %w : memref<?x160xf32>, memref<3x160x32xf16>)
     outs(%init : memref<?x96xf32>)
   return
 }

@@ -35,7 +35,8 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
     leading extents are the experts, if there are offsets. The weights of a format of bytes are what their elements and
     scales stand for.
 
-    With `compute bf16`, rows are rounded to bf16 first, to nearest even. With `compute int8`, they become integers with a
+    With `compute bf16`, rows and what weights stand for are rounded to bf16 first, to nearest even: a factor of at most
+    `1 + 2^-8` for each; a weight of magnitude below `2^-126` may become 0. With `compute int8`, rows become integers with a
     scale: one for a row where the format is `int8`, one for 32 elements where weights have scales for 32. With `a` the
     largest magnitude, the scale is `a/127`, and the integer is the element times `127/a`, rounded to nearest even, or 0
     where `a` is below `2^-120`. Sums of products of integers are exact, then scaled and added in f32. A row that is not
@@ -48,8 +49,8 @@ def MoE_GroupedMatmulOp : MoE_DestinationOp<"grouped_matmul"> {
     - `grouped_matmul_c3`: offsets have `E+1` elements.
     - `grouped_matmul_c4`: `rows` and `outs` have the same number of rows.
     - `grouped_matmul_c5`: packed weights have the type of the packed layout; others are floats.
-    - `grouped_matmul_c6`: `compute bf16` goes with weights packed as `bf16` and `mxfp4`, `compute int8` with `int8`,
-      `q8_0`, `q4_0` and `mxfp4`.
+    - `grouped_matmul_c6`: `compute bf16` goes with weights packed as `bf16`, `int8`, `q8_0`, `q4_0` and `mxfp4`,
+      `compute int8` with the last four.
 
     Lifespan: created by importers; those between dispatch and combine are fused into `moe.expert_ffn`; the others stay
     to the form *buffers*.

@@ -18,7 +18,7 @@ from moec import ops, reference
 
 FORMATS = {
     "f32": ["f32", "bf16", "f16", "int8", "q8_0", "q4_0", "mxfp4"],
-    "bf16": ["bf16", "mxfp4"],
+    "bf16": ["bf16", "int8", "q8_0", "q4_0", "mxfp4"],
     "int8": ["int8", "q8_0", "q4_0", "mxfp4"],
 }
 """Of weights, by what rows are multiplied in."""
@@ -46,7 +46,8 @@ class Formats:
 
     def weight(self, name):
         """What products multiply with."""
-        return _unpacked(self.program.weights[name], self.format)
+        weight = _unpacked(self.program.weights[name], self.format)
+        return reference.round_rows(weight, "bf16", self.format) if self.compute == "bf16" else weight
 
     def rounded(self, rows):
         return reference.round_rows(rows, self.compute, self.format)
