@@ -72,9 +72,10 @@ public:
   /// k of a step of the kernel.
   int64_t getStep() const;
 
-  /// Whether panels are decoded to what tiles multiply, a block of k at a time,
-  /// and bytes of an element then.
+  /// Whether panels are decoded to what tiles multiply, a block of k at a time.
   bool isDecoded() const;
+
+  /// Bytes of an element of a decoded panel.
   int64_t getDecodedBytes() const { return isAmx() ? 2 : 4; }
 
   /// Rows of a tile, at most.
@@ -108,6 +109,15 @@ public:
   void pack(ImplicitLocOpBuilder &b, Value from,
             function_ref<Value(ImplicitLocOpBuilder &b, Value i)> source,
             Value count, Value to, Value first) const;
+
+  /// Whether `storeColumns` can pack rows of `k` elements.
+  bool canStoreColumns(int64_t k) const;
+
+  /// Packs registers of columns from `column` on: those of row `row` of `count`
+  /// packed rows of `k` elements that begin at `to[first]`.
+  void storeColumns(ImplicitLocOpBuilder &b, ValueRange columns, int64_t k,
+                    Value count, Value row, Value column, Value to,
+                    Value first) const;
 
 private:
   /// A step of rows.

@@ -19,6 +19,9 @@ static constexpr int64_t kRidgeRows = 256;
 /// Rows of a few whole tiles on every level.
 static constexpr int64_t kFewRows = 96;
 
+/// Bytes that weights are prefetched ahead.
+static constexpr int64_t kAheadBytes = 64 << 10;
+
 /// Items of a thread, and chunks from which on they are items.
 static constexpr int64_t kItemsPerThread = 32, kChunksPerThread = 12;
 
@@ -57,10 +60,15 @@ int64_t TargetModel::getBlockK(const RowLayout &layout) const {
   return std::max<int64_t>(static_cast<int64_t>(k) / 64 * 64, 64);
 }
 
+int64_t TargetModel::getAheadK(const RowLayout &layout) const {
+  return std::max<int64_t>(kAheadBytes / layout.getPanelBytesPer64() * 64, 64);
+}
+
 Blocking TargetModel::getBlocking(const RowLayout &layout, int64_t k,
                                   int64_t weightBytes) const {
   KernelChoices measured = getMeasured(layout);
-  Blocking blocking = {kFewRows, kItemsPerThread, kChunksPerThread};
+  Blocking blocking = {kFewRows, kItemsPerThread, kChunksPerThread,
+                       target.machine.l2};
   // Weights that stay in L2 themselves are worth reading for a few tiles.
   if (weightBytes > target.machine.l2 / 2) {
     auto rowsIn = [&](int64_t bytes) {

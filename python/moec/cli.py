@@ -48,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
             )
             command.add_argument("--compute", help="what products round their rows to: f32, the default, bf16 or int8")
             command.add_argument(
+                "--isa", metavar="LEVELS", help="of CPUs: v3,v4 and others of x86-64, or neon of AArch64"
+            )
+            command.add_argument(
                 "--target", type=Path, metavar="FILE", help="of moe-compile --tune: how to cut the work"
             )
 
@@ -88,6 +91,7 @@ def _compile(options: argparse.Namespace) -> None:
         options.shapes_only,
         options.format,
         options.compute,
+        options.isa,
         options.target,
     )
 

@@ -261,14 +261,14 @@ func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache
 }
 
 // CHECK-LABEL: func @panel_matmul(
-func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
-  // CHECK:      moe.panel_matmul bf16 rows(%{{.*}}[%{{.*}}] count %{{.*}} : memref<?xi8>) depth 160 panel(%{{.*}}[%{{.*}}] : memref<?xbf16>)
-  // CHECK-SAME:   into(%{{.*}}[%{{.*}}] : memref<?xf32>) ahead(%{{.*}}[%{{.*}}] burst %{{.*}} : memref<?xbf16>)
-  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
+func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %lower: index, %upper: index) {
+  // CHECK:      moe.panel_matmul bf16 rows(%{{[^ ]*}}[%{{[^ ]*}}] count %{{[^ ]*}} : memref<?xi8>) depth 160 k(%{{[^ ]*}} to %{{[^ ]*}}) panel(%{{[^ ]*}}[%{{[^ ]*}}] : memref<?xbf16>)
+  // CHECK-SAME:   into(%{{[^ ]*}}[%{{[^ ]*}}] : memref<?xf32>) ahead(%{{[^ ]*}}[%{{[^ ]*}}] : memref<?xbf16>)
+  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 k(%lower to %upper) panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] : memref<?xbf16>)
   // CHECK:      moe.panel_matmul bf16 compute bf16 rows
-  moe.panel_matmul bf16 compute bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
+  moe.panel_matmul bf16 compute bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 k(%lower to %upper) panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] : memref<?xbf16>)
   return
 }
 

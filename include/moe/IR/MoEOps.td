@@ -298,16 +298,18 @@ def MoE_NumThreadsOp : MoE_Op<"num_threads", [Pure]> {
 def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
   let summary = "multiplies packed rows by one panel of a packed weight";
   let description = [{
-    `sums[s + 32i + c] = sum_k row[i,k] * w[k,c]` for `count` rows, `k` from 0 to `depth`, and the 32 columns `c` of the
-    panel that begins at element `at` of the weights. Rows are packed for this kernel, from byte `first` on, in tiles
-    (lib/CPU/RowLayout.h), and rounded as `compute` says. The weights are packed as `format` says.
+    `sums[s + 32i + c] += sum_k row[i,k] * w[k,c]` for `count` rows, `k` from `lower` to `upper`, and the 32 columns `c` of
+    the panel that begins at element `at` of the weights; where `lower` is 0, the sums begin at 0. Rows of `depth` elements
+    are packed for this kernel, from byte `first` on, in tiles (lib/CPU/RowLayout.h), and rounded as `compute` says. The
+    weights are packed as `format` says. Bounds of `k` are `depth` or multiples of 64. Sums are complete when `upper` is
+    `depth`: before, they may lack scales.
 
     Each sum has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending; with
     `compute int8`, exact sums of integers within a group that shares scales. So its bits do not depend on the number of
-    rows.
+    rows, nor on how `k` was cut.
 
-    Meanwhile what is needed next is prefetched, as many bytes as the panel has: from the stream that begins at element
-    `from` of the buffer `ahead`, which was prefetched up to `burst` (lib/CPU/TileKernels.h).
+    Meanwhile the weights are prefetched some way ahead (lib/CPU/TargetModel.h): the rest of this range, and what follows
+    it, a range that begins at element `from` of the buffer `ahead`.
 
     - `panel_matmul_c1`: weights have the elements of the format.
     - `panel_matmul_c2`: `compute` and the format go together as in `moe.grouped_matmul`.
@@ -316,19 +318,20 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     `--moe-cpu-lower-panels`.
 
     ```mlir
-    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-      into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
+    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 k(%lower to %upper)
+      panel(%w[%at] : memref<?xbf16>) into(%sums[%s] : memref<?xf32>) ahead(%w[%from] : memref<?xbf16>)
     ```
   }];
   let arguments = (ins MoE_PackFormat:$format, DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute,
                    Arg<MemRefRankOf<[I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
-                   I64Attr:$depth, Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
-                   Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin,
-                   MemRefRankOf<[F32, BF16, F16, I8], [1]>:$ahead, Index:$from, Index:$burst);
+                   I64Attr:$depth, Index:$lower, Index:$upper,
+                   Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
+                   Arg<MemRefRankOf<[F32], [1]>, "", [MemRead, MemWrite]>:$sums, Index:$begin,
+                   MemRefRankOf<[F32, BF16, F16, I8], [1]>:$ahead, Index:$from);
   let assemblyFormat = [{
     $format (`compute` $compute^)? `rows` `(` $rows `[` $first `]` `count` $count `:` type($rows) `)` `depth` $depth
-    `panel` `(` $weights `[` $at `]` `:` type($weights) `)` `into` `(` $sums `[` $begin `]` `:` type($sums) `)`
-    `ahead` `(` $ahead `[` $from `]` `burst` $burst `:` type($ahead) `)` attr-dict
+    `k` `(` $lower `to` $upper `)` `panel` `(` $weights `[` $at `]` `:` type($weights) `)`
+    `into` `(` $sums `[` $begin `]` `:` type($sums) `)` `ahead` `(` $ahead `[` $from `]` `:` type($ahead) `)` attr-dict
   }];
   let hasVerifier = 1;
 }

@@ -31,7 +31,8 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
   ListOption<std::string> isa{
       *this, "isa",
       llvm::cl::desc("ISA levels to compile for, ascending, of v3, v4, vnni "
-                     "and amx; without, v3 and what is best for `compute`")};
+                     "and amx, or neon; without, v3 and what is best for "
+                     "`compute`")};
   Option<std::string> format{
       *this, "format",
       llvm::cl::desc("format of packed weights, of f32, bf16, f16, int8, q8_0, "
