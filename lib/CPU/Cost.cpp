@@ -62,7 +62,7 @@ static Cost costOf(ExpertFfnOp op, double tokens) {
 
 static Cost costOf(AttentionOp op, double tokens) {
   double heads = extent(op.getQ(), 1),
-         keyValueHeads = extent(op.getKCache(), 3);
+         keyValueHeads = extent(op.getKCache(), 2);
   double keys = extent(op.getKCache(), 4), values = extent(op.getVCache(), 4);
   double most = std::min<double>(op.getWindow().value_or(INT64_MAX),
                                  op.getChunk().value_or(INT64_MAX));

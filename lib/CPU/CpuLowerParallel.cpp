@@ -113,8 +113,9 @@ static void inlineBody(ImplicitLocOpBuilder &b, scf::ParallelOp loop, Value i) {
 static LogicalResult lowerToOneThread(func::FuncOp entry) {
   SmallVector<scf::ParallelOp> loops;
   entry.walk([&](scf::ParallelOp loop) { loops.push_back(loop); });
-  for (auto [number, loop] : llvm::enumerate(loops)) {
-    FailureOr<func::FuncOp> body = outline(loop, entry, number);
+  int64_t number = 0;
+  for (scf::ParallelOp loop : loops) {
+    FailureOr<func::FuncOp> body = outline(loop, entry, number++);
     if (failed(body))
       return failure();
     ImplicitLocOpBuilder b(loop.getLoc(), loop);

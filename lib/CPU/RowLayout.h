@@ -72,10 +72,9 @@ public:
   /// k of a step of the kernel.
   int64_t getStep() const;
 
-  /// Whether panels are decoded to what tiles multiply, a block of k at a time.
+  /// Whether panels are decoded to what tiles multiply, a block of k at a time,
+  /// and bytes of an element then.
   bool isDecoded() const;
-
-  /// Bytes of an element of a decoded panel.
   int64_t getDecodedBytes() const { return isAmx() ? 2 : 4; }
 
   /// Rows of a tile, at most.

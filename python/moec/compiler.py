@@ -78,7 +78,8 @@ def compile_checkpoint(
     shapes_only : bool
         Compile from config.json alone, to a package without weights.
     format, compute, isa : str or None
-        How weights of products are stored, what rows are rounded to, and what CPUs the package is for, as in `compile`.
+        How weights of products are stored and what rows are rounded to, and what CPUs the package is
+        for, as in `compile`.
     target : path or None
         As in `compile`.
 

@@ -28,15 +28,15 @@ moe.parameter @head.w : tensor<64x320xf32> from "head"
 // CHECK-NEXT:         1 {{.*}} amx 1x32 bf16*bf16
 // CHECK-NEXT:        64      0.369     13.11      memory      15.4  amx 32x32 bf16*bf16
 func.func private @layer(%l: index, %x: tensor<?x320xf32>, %q3: tensor<?x8x40xf32>, %cu: tensor<?xi32>,
-                         %past: tensor<?xi32>, %slot: tensor<?xi32>, %k: memref<4x?x?x2x40xf32>,
-                         %v: memref<4x?x?x2x40xf32>) -> tensor<?x8x40xf32> {
+                         %past: tensor<?xi32>, %slot: tensor<?xi32>, %k: memref<4x?x2x?x40xf32>,
+                         %v: memref<4x?x2x?x40xf32>) -> tensor<?x8x40xf32> {
   %w = moe.load_parameter @layer.q.packed[%l] : tensor<10x10x2x16x16x2xbf16>
   %exact = moe.grouped_matmul packed bf16 ins(%x, %w : tensor<?x320xf32>, tensor<10x10x2x16x16x2xbf16>)
       outs(%x : tensor<?x320xf32>) -> tensor<?x320xf32>
   %rounded = moe.grouped_matmul packed bf16 compute bf16 ins(%exact, %w : tensor<?x320xf32>, tensor<10x10x2x16x16x2xbf16>)
       outs(%x : tensor<?x320xf32>) -> tensor<?x320xf32>
   %o = moe.attention ins(%q3, %cu, %past, %slot : tensor<?x8x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>)
-      cache(%k, %v at %l : memref<4x?x?x2x40xf32>) outs(%q3 : tensor<?x8x40xf32>) {scale = 1.0 : f32} -> tensor<?x8x40xf32>
+      cache(%k, %v at %l : memref<4x?x2x?x40xf32>) outs(%q3 : tensor<?x8x40xf32>) {scale = 1.0 : f32} -> tensor<?x8x40xf32>
   return %o : tensor<?x8x40xf32>
 }
 

@@ -7,8 +7,8 @@ func.func @dense(%x: memref<?x160xf32>, %w: memref<9x160x32xf32>, %y: memref<?x2
   // CHECK:     %[[FLAT:.*]] = memref.collapse_shape %[[W]]
   // CHECK:     %[[ALL:.*]] = memref.cast %[[FLAT]] : memref<46080xf32> to memref<?xf32>
   // CHECK:     %[[THREADS:.*]] = moe.num_threads
-  // CHECK:     %[[PACKED:.*]] = memref.alloc(%{{.*}}) : memref<?xi8>
   // CHECK:     %[[SUMS:.*]] = memref.alloc(%{{.*}}) : memref<?xf32>
+  // CHECK:     %[[PACKED:.*]] = memref.alloc(%{{.*}}) : memref<?xi8>
   // CHECK:     %[[TAKEN:.*]] = memref.alloc() : memref<i64>
   // CHECK:     scf.parallel
   // CHECK:       memref.atomic_rmw addi %{{.*}}, %[[TAKEN]][]

@@ -153,7 +153,7 @@ func.func @serial(%call: !llvm.ptr) attributes {moe.isa = "v3"} {
 }
 
 // A level without threads has a loop around a function, which LLVM leaves one.
-//       CHECK: func.func @one_thread.body0(
+//       CHECK: func.func private @one_thread.body0(
 //  CHECK-SAME: passthrough = ["noinline"]
 //       CHECK:   %[[SCRATCH:.*]] = memref.alloca() : memref<16xf32>
 //       CHECK:   memref.store %{{.*}}, %[[SCRATCH]]
@@ -164,12 +164,14 @@ func.func @serial(%call: !llvm.ptr) attributes {moe.isa = "v3"} {
 //       CHECK:   func.call @one_thread.body0
 //   CHECK-NOT: omp
 //       CHECK: return
-func.func @one_thread(%call: !llvm.ptr, %n: index, %x: f32) attributes {moe.isa = "neon"} {
+func.func @one_thread(%call: !llvm.ptr, %n: index, %x: f32, %out: memref<?xf32>) attributes {moe.isa = "neon"} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   scf.parallel (%i) = (%c0) to (%n) step (%c1) {
     %s = memref.alloca() : memref<16xf32>
-    memref.store %x, %s[%c0] : memref<16xf32>
+    memref.store %x, %s[%i] : memref<16xf32>
+    %y = memref.load %s[%c0] : memref<16xf32>
+    memref.store %y, %out[%i] : memref<?xf32>
     scf.reduce
   }
   return

@@ -143,7 +143,8 @@ def CpuLowerAttentionPass : CpuLoweringPass<"moe-cpu-lower-attention"> {
   let description = [{
     In one `scf.parallel`, threads take items of attention, a key/value head and a run of rows each, if what they see is
     worth it. An item walks blocks of 32 keys at absolute positions, ascending, with a running softmax for each of its
-    queries; the query heads of a key/value head share what is loaded of the caches, up to 16 of them.
+    queries; the query heads of a key/value head share what is loaded of the caches, up to 16 of them. While it uses a block, it
+    prefetches the next one.
     `moe.cache_update` copies rows, in parallel if there are many.
 
     Precondition: form *buffers*, functions with `moe.isa`. Postcondition: neither op. Scratch is `memref.alloca` in the

@@ -197,7 +197,7 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [
   let summary = "softmax attention of ragged sequences over a key/value cache";
   let description = [{
     Queries `[N,heads,D]` of all sequences, concatenated: sequence `b` owns rows `cu[b]..cu[b+1]`, its first row has
-    position `past[b]`, its cache is `[layer, slot[b]]` of `k_cache`, `v_cache` `[L,slots,max_len,kv,D]`. Query head
+    position `past[b]`, its cache is `[layer, slot[b]]` of `k_cache`, `v_cache` `[L,slots,kv,max_len,D]`. Query head
     `h` reads key/value head `h / (heads/kv)`. A row at position `p` sees the positions `j <= p`, or with `lengths` `[B]`
     the positions `j < lengths[b]`, as encoders and attention to an encoder's result do; with a `window` `w`, those of
     them with `j > p - w`; with a `chunk` `c`, those with `j >= floor(p/c) * c`. A row that sees nothing is NaN, or 0
@@ -210,7 +210,7 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [
     absolute positions, so chunked, whole and batched calls agree in bits.
 
     Both caches may be the same memref. Latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434) caches one
-    row for all heads, `[L,slots,max_len,1,kv_lora+rope]`: a query is multiplied with the key's half of the
+    row for all heads, `[L,slots,1,max_len,kv_lora+rope]`: a query is multiplied with the key's half of the
     up-projection before, the row is key and value at once, and of the result the first `kv_lora` channels are
     multiplied with the value's half.
 
@@ -227,7 +227,7 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [
 
     ```mlir
     %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>)
-           cache(%k_cache, %v_cache at %l : memref<4x?x?x4x40xf32>) sinks(%sinks : tensor<4xf32>)
+           cache(%k_cache, %v_cache at %l : memref<4x?x4x?x40xf32>) sinks(%sinks : tensor<4xf32>)
            outs(%init : tensor<?x4x40xf32>) {scale = 0.158 : f32, window = 128 : i64} -> tensor<?x4x40xf32>
     ```
   }];
@@ -256,15 +256,15 @@ def MoE_CacheUpdateOp : MoE_Op<"cache_update", [
     DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
   let summary = "writes the new keys or values of ragged sequences into a cache";
   let description = [{
-    Row `r` of sequence `b` goes to `cache[layer, slot[b], past[b] + r - cu[b]]`.
+    Head `h` of row `r` of sequence `b` goes to `cache[layer, slot[b], h, past[b] + r - cu[b]]`.
 
-    - `cache_update_c1`: rows `[N,kv,D]` and cache `[L,slots,max_len,kv,D]` have the same static kv and D.
+    - `cache_update_c1`: rows `[N,kv,D]` and cache `[L,slots,kv,max_len,D]` have the same static kv and D.
 
     Lifespan: created by importers; lowered in the form *buffers*.
 
     ```mlir
     moe.cache_update %k, %cu, %past, %slot into %k_cache[%l]
-        : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x?x4x40xf32>
+        : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x4x?x40xf32>
     ```
   }];
   let arguments = (ins MoE_ShapedOf<[F32], [3]>:$rows, MoE_ShapedOf<[I32], [1]>:$cu,
