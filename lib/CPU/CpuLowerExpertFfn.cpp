@@ -13,6 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "AmxTiles.h"
 #include "Loops.h"
 #include "Products.h"
 
@@ -137,11 +138,13 @@ public:
   FfnEmitter(ExpertFfnOp op, const Level &level)
       : op(op), level(level), clauses(op.getClauses()) {}
 
-  /// Writes the activated products with gate and up, whose columns are the
-  /// halves of each panel, or with up alone, to the rows of `hidden` that
-  /// `rowOf` names.
-  void activate(ImplicitLocOpBuilder &b, const PanelSums &sums, Value hidden,
-                RowOf rowOf);
+  using Sink = function_ref<void(ImplicitLocOpBuilder &b, ValueRange columns,
+                                 Value i, Value column)>;
+
+  /// Hands the activated products with gate and up, whose columns are the
+  /// halves of each panel, or with up alone, to `sink`: those of row `i` of the
+  /// chunk from `column` on.
+  void activate(ImplicitLocOpBuilder &b, const PanelSums &sums, Sink sink);
 
   /// Writes the products with down to the rows of `rows` that `rowOf` names:
   /// past the caches if there are `many`.
@@ -166,7 +169,7 @@ private:
 } // namespace
 
 void FfnEmitter::activate(ImplicitLocOpBuilder &b, const PanelSums &sums,
-                          Value hidden, RowOf rowOf) {
+                          Sink sink) {
   int64_t parts = clauses.isGated() ? 2 : 1;
   size_t number = kPanelColumns / parts / level.lanes;
   Value column = mul(b, sums.panel, kPanelColumns / parts);
@@ -181,8 +184,7 @@ void FfnEmitter::activate(ImplicitLocOpBuilder &b, const PanelSums &sums,
                  activated.push_back(
                      emitGlu(b, clauses, biased[c],
                              clauses.isGated() ? biased[number + c] : Value()));
-               storeColumns(b, activated, hidden, rowOf(b, sums.chunk, i),
-                            column);
+               sink(b, activated, i, column);
              });
 }
 
@@ -290,24 +292,45 @@ static LogicalResult lower(ExpertFfnOp op, const Target &target) {
   Value rows =
       alloc(b, {ShapedType::kDynamic, columns}, b.getF32Type(), numSlots);
 
-  // Hidden rows of all chunks, or of a chunk for each thread.
+  // Hidden rows of all chunks, or of a chunk for each thread. Where they are
+  // packed at once, there is room for whole registers at the end of each group.
+  int64_t inner = *op.getInner();
+  RowLayout layout(*level, format, compute);
+  bool isPacked = layout.canStoreColumns(inner);
   Value whole = hasManyChunks(b, chunks, numSlots);
-  Value maxRows = chunks.getMaxRows(b);
-  Value numHidden = max(b, numSlots, mul(b, NumThreadsOp::create(b), maxRows));
-  Value hidden = alloc(b, {ShapedType::kDynamic, int64_t(*op.getInner())},
-                       b.getF32Type(), numHidden);
+  Value maxRows = layout.roundUpRows(b, chunks.getMaxRows(b));
+  int64_t more = isPacked ? kAmxRows : 0;
+  Value numHidden = max(b, add(b, numSlots, experts * more),
+                        mul(b, NumThreadsOp::create(b), maxRows));
   auto hiddenOf = [&](ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i) {
-    Value first = select(b, whole, mul(b, chunk.thread, maxRows), chunk.first);
-    return add(b, first, i);
+    Value first = add(b, chunk.first, mul(b, chunk.group, more));
+    return add(b, select(b, whole, mul(b, chunk.thread, maxRows), first), i);
   };
-  Stage upward = {{op.getX(), up, format, compute, tokenOf},
-                  [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
-                    emitter.activate(b, sums, hidden, hiddenOf);
-                  }};
-  Stage downward = {{hidden, down, format, compute, hiddenOf},
-                    [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
-                      emitter.store(b, sums, whole, rows, slotOf);
-                    }};
+  int64_t rowBytes = layout.getRowBytes(inner);
+  Value hidden = isPacked ? alloc(b, {ShapedType::kDynamic}, b.getI8Type(),
+                                  mul(b, numHidden, rowBytes))
+                          : alloc(b, {ShapedType::kDynamic, inner},
+                                  b.getF32Type(), numHidden);
+  auto storeHidden = [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
+    const RowChunk &chunk = sums.chunk;
+    Value first = hiddenOf(b, chunk, constantIndex(b, 0));
+    emitter.activate(
+        b, sums,
+        [&](ImplicitLocOpBuilder &b, ValueRange columns, Value i,
+            Value column) {
+          if (isPacked)
+            layout.storeColumns(b, columns, inner, chunk.count, i, column,
+                                hidden, mul(b, first, rowBytes));
+          else
+            storeColumns(b, columns, hidden, add(b, first, i), column);
+        });
+  };
+  Stage upward = {{op.getX(), up, format, compute, tokenOf}, storeHidden};
+  Stage downward = {
+      {hidden, down, format, compute, hiddenOf, isPacked ? inner : 0},
+      [&](ImplicitLocOpBuilder &b, const PanelSums &sums) {
+        emitter.store(b, sums, whole, rows, slotOf);
+      }};
 
   multiplyBoth(b, *level, chunks, whole, upward, downward, dim(b, idx, 0),
                [&](ImplicitLocOpBuilder &b, Value token) {

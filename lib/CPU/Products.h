@@ -76,6 +76,9 @@ struct Product {
   Compute compute;
   std::function<Value(ImplicitLocOpBuilder &b, const RowChunk &chunk, Value i)>
       source;
+  /// If not 0, `rows` are bytes: packed rows of so many elements. Those of a
+  /// chunk follow one another from the one on that `source` names as the first.
+  int64_t packedK = 0;
 };
 
 /// Fails with an error on `op` if `level` has no kernels for rows of this type.

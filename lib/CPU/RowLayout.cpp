@@ -166,13 +166,17 @@ TilePacker::TilePacker(ImplicitLocOpBuilder &b, const Level &level,
           llvm::alignTo(k, PanelGeometry::get(layout.getFormat()).stepInputs)) {
 }
 
-/// The bytes of all tiles as elements of another type.
-Value TilePacker::view(ImplicitLocOpBuilder &b, Type element) {
+/// Bytes as elements of another type.
+static Value viewAs(ImplicitLocOpBuilder &b, Value bytes, Type element) {
   Value size =
-      div(b, dim(b, to, 0), int64_t(element.getIntOrFloatBitWidth() / 8));
+      div(b, dim(b, bytes, 0), int64_t(element.getIntOrFloatBitWidth() / 8));
   return memref::ViewOp::create(
-      b, MemRefType::get({ShapedType::kDynamic}, element), to,
+      b, MemRefType::get({ShapedType::kDynamic}, element), bytes,
       constantIndex(b, 0), size);
+}
+
+Value TilePacker::view(ImplicitLocOpBuilder &b, Type element) {
+  return viewAs(b, to, element);
 }
 
 /// `width` elements from `i` on; zeros past the end.
@@ -217,30 +221,35 @@ static Value amxRow(ImplicitLocOpBuilder &b, Value row) {
   return mul(b, row, kAmxBytes);
 }
 
+/// Stores `values` as bf16, from element `at` of `elements` on.
+static void storeBF16(ImplicitLocOpBuilder &b, const Level &level, Value values,
+                      Value elements, Value at) {
+  ArrayRef<int64_t> shape = cast<VectorType>(values.getType()).getShape();
+  auto bf16s = VectorType::get(shape, b.getBF16Type());
+  Value rounded;
+  if (level.emulatesTiles) {
+    auto i32s = VectorType::get(shape, b.getI32Type());
+    Value sixteens =
+        arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, 16));
+    Value high = arith::ShRUIOp::create(b, roundToBF16(b, values), sixteens);
+    Value halves = arith::TruncIOp::create(
+        b, VectorType::get(shape, b.getI16Type()), high);
+    rounded = arith::BitcastOp::create(b, bf16s, halves);
+  } else {
+    rounded = arith::TruncFOp::create(b, bf16s, values);
+  }
+  vector::StoreOp::create(b, rounded, elements, at);
+}
+
 void TilePacker::packBF16(ImplicitLocOpBuilder &b, Value position, Value row) {
   int64_t width = kAmxBytes / 2;
-  auto bf16s = VectorType::get({width}, b.getBF16Type());
-  auto i16s = VectorType::get({width}, b.getI16Type());
-  auto i32s = VectorType::get({width}, b.getI32Type());
-  Value sixteens =
-      arith::ConstantOp::create(b, DenseElementsAttr::get(i32s, 16));
   Value elements = view(b, b.getBF16Type());
   Value first = add(b, base, amxRow(b, row));
   forEach(b, constantIndex(b, 0), constantIndex(b, padded), width,
           [&](ImplicitLocOpBuilder &b, Value i) {
             // Two bytes for each element.
             Value at = add(b, div(b, first, 2), mul(b, i, room));
-            Value values = read(b, position, i, width);
-            Value rounded;
-            if (level.emulatesTiles) {
-              Value high =
-                  arith::ShRUIOp::create(b, roundToBF16(b, values), sixteens);
-              rounded = arith::BitcastOp::create(
-                  b, bf16s, arith::TruncIOp::create(b, i16s, high).getResult());
-            } else {
-              rounded = arith::TruncFOp::create(b, bf16s, values);
-            }
-            vector::StoreOp::create(b, rounded, elements, at);
+            storeBF16(b, level, read(b, position, i, width), elements, at);
           });
 }
 
@@ -322,20 +331,20 @@ void TilePacker::packInts(ImplicitLocOpBuilder &b, Value position, Value row) {
   Value zero = constantIndex(b, 0), end = constantIndex(b, padded);
   Value none = arith::ConstantOp::create(
       b, b.getZeroAttr(VectorType::get({kWidth}, b.getF32Type())));
-  auto largest = scf::ForOp::create(
-      b, zero, end, constantIndex(b, kWidth), none,
-      [&](OpBuilder &nested, Location loc, Value i, ValueRange max) {
-        ImplicitLocOpBuilder b(loc, nested);
-        Value values = math::AbsFOp::create(b, read(b, position, i, kWidth));
-        scf::YieldOp::create(
-            b, arith::MaximumFOp::create(b, max[0], values).getResult());
-      });
+  auto largest =
+      forLoop(b, zero, end, kWidth, none,
+              [&](ImplicitLocOpBuilder &b, Value i,
+                  ValueRange max) -> SmallVector<Value> {
+                Value values =
+                    math::AbsFOp::create(b, read(b, position, i, kWidth));
+                return {arith::MaximumFOp::create(b, max[0], values)};
+              });
   Value max = magnitude(b, largest.getResult(0));
   Value inverse = inverseOf(b, max);
-  auto sums = scf::ForOp::create(
-      b, zero, end, constantIndex(b, kWidth), constantI32(b, 0),
-      [&](OpBuilder &nested, Location loc, Value i, ValueRange carried) {
-        ImplicitLocOpBuilder b(loc, nested);
+  auto sums = forLoop(
+      b, zero, end, kWidth, constantI32(b, 0),
+      [&](ImplicitLocOpBuilder &b, Value i,
+          ValueRange carried) -> SmallVector<Value> {
         Value sum;
         Value ints = quantize(b, read(b, position, i, kWidth), inverse, sum);
         if (layout.isAmx()) {
@@ -346,8 +355,7 @@ void TilePacker::packInts(ImplicitLocOpBuilder &b, Value position, Value row) {
         } else {
           storeDots(b, ints, add(b, base, mul(b, i, room)), row);
         }
-        scf::YieldOp::create(
-            b, arith::AddIOp::create(b, carried[0], sum).getResult());
+        return {arith::AddIOp::create(b, carried[0], sum)};
       });
   storeScale(b, add(b, base, mul(b, room, padded)), row, max,
              sums.getResult(0));
@@ -378,4 +386,28 @@ void RowLayout::pack(
       packer.pack(b, source(b, add(b, begin, row)), row);
     });
   });
+}
+
+bool RowLayout::canStoreColumns(int64_t k) const {
+  // A scale is known when the row is.
+  return isAmx() && compute == Compute::BF16 &&
+         k % PanelGeometry::get(format).stepInputs == 0;
+}
+
+void RowLayout::storeColumns(ImplicitLocOpBuilder &b, ValueRange columns,
+                             int64_t k, Value count, Value row, Value column,
+                             Value to, Value first) const {
+  constexpr int64_t kWidth = kAmxBytes / 2;
+  Tiles tiles = getTiles(b, count);
+  Value tile = div(b, row, tileRows), begin = tiles.begin(b, tile);
+  Value room = roundUpRows(b, tiles.rows(b, tile));
+  Value base = add(b, first, mul(b, begin, getRowBytes(k)));
+  Value rowAt = add(b, base, amxRow(b, sub(b, row, begin)));
+  Value elements = viewAs(b, to, b.getBF16Type());
+  for (Value values : columns) {
+    Value step = mul(b, mul(b, div(b, column, kWidth), kAmxBytes), room);
+    Value at = add(b, div(b, add(b, rowAt, step), 2), rem(b, column, kWidth));
+    storeBF16(b, level, values, elements, at);
+    column = add(b, column, level.lanes);
+  }
 }

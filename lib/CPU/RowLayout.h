@@ -109,6 +109,15 @@ public:
             function_ref<Value(ImplicitLocOpBuilder &b, Value i)> source,
             Value count, Value to, Value first) const;
 
+  /// Whether `storeColumns` can pack rows of `k` elements.
+  bool canStoreColumns(int64_t k) const;
+
+  /// Packs registers of columns from `column` on: those of row `row` of `count`
+  /// packed rows of `k` elements that begin at `to[first]`.
+  void storeColumns(ImplicitLocOpBuilder &b, ValueRange columns, int64_t k,
+                    Value count, Value row, Value column, Value to,
+                    Value first) const;
+
 private:
   /// A step of rows.
   struct Step {
