@@ -40,6 +40,9 @@ def int4_groups(weight, group=128):
 
 E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], np.float32)
 
+NEAREST = np.searchsorted((E2M1[1:] + E2M1[:-1]) / 2, np.arange(33) / 4).astype(np.uint8)
+"""Code of what lies above the quarter before and up to this one; borders between codes are quarters."""
+
 
 @per_expert
 def mxfp4_blocks(weight):
@@ -47,9 +50,8 @@ def mxfp4_blocks(weight):
     rows, columns = weight.shape
     blocks = weight.reshape(rows, -1, 32)
     exponent = np.floor(np.log2(np.maximum(np.abs(blocks).max(2), 2.0**-125))) - 2
-    scaled = np.abs(blocks) / np.exp2(exponent)[..., None]
-    codes = (np.searchsorted((E2M1[1:] + E2M1[:-1]) / 2, scaled) | np.signbit(blocks) << 3).astype(np.uint8)
-    codes = codes.reshape(rows, -1)
+    quarters = np.ceil(np.abs(blocks) * np.exp2(2 - exponent)[..., None]).astype(np.uint8)
+    codes = (NEAREST[quarters] | np.signbit(blocks).view(np.uint8) << 3).reshape(rows, -1)
     return codes[:, ::2] | codes[:, 1::2] << 4, (exponent + 127).astype(np.uint8)
 
 
