@@ -140,9 +140,9 @@ CUT = {("f32", "f32"): 256 << 10, ("q4_0", "bf16"): 256 << 10, ("int8", "int8"):
 @pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel[:2] in CUT], ids="-".join)
 def test_long_rows(packed_programs, kernel):
     """Rows that the cache does not hold are multiplied range by range, which no bit shows."""
-    *product, level = kernel
-    x = random_rows(300, 704)
-    whole, cut = (Program(packed_programs(*product, l2), levels.require(level)) for l2 in (None, CUT[*product]))
+    format, compute, level = kernel
+    x, l2 = random_rows(300, 704), CUT[format, compute]
+    whole, cut = (Program(packed_programs(format, compute, size), levels.require(level)) for size in (None, l2))
     np.testing.assert_array_equal(cut.wide(x), whole.wide(x))
 
 
