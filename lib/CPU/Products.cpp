@@ -168,12 +168,10 @@ ThreadProduct::ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
     return alloc(b, {ShapedType::kDynamic}, element,
                  mul(b, threads, mul(b, maxRows, size)));
   };
+  packed = product.packedK ? product.rows : perThread(b.getI8Type(), rowBytes);
   sums = perThread(b.getF32Type(), kPanelColumns);
-  if (product.packedK) {
-    packed = product.rows;
+  if (product.packedK)
     return;
-  }
-  packed = perThread(b.getI8Type(), rowBytes);
   packedChunk = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), threads);
   forEach(b, threads, [&](ImplicitLocOpBuilder &b, Value thread) {
     store(b, constantI32(b, -1), packedChunk, thread);
