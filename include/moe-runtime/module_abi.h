@@ -24,7 +24,8 @@ extern "C" {
 /* Alignment in bytes of every parameter and of the workspace. */
 #define MOE_ALIGNMENT 64
 
-/* One stage of a call, from `begin` to `end` on the CPU's counter (rdtsc). */
+/* One stage of a call, from `begin` to `end` on the CPU's counter: rdtsc, or
+ * cntvct_el0 on AArch64. */
 typedef struct moe_event {
   int64_t stage;     /* index into the manifest's "stages" */
   int64_t iteration; /* of the loop around the stage, as over layers, or -1 */

@@ -21,6 +21,13 @@ static constexpr int64_t kBlockKeys = 32;
 /// Keys whose scores are computed together: the smallest vector of x86.
 static constexpr int64_t kKeyTile = 4;
 
+/// Places of a block whose keys and values are prefetched in turns: memory
+/// serves several pages faster than one.
+static constexpr int64_t kPlaces = 4;
+
+/// Elements of a cache line.
+static constexpr int64_t kLine = 16;
+
 /// Queries of a work item, at most. Enough to reuse a block of keys and values
 /// from L1, few enough that all fit there and on a stack.
 static constexpr int64_t kItemQueries = 16;
@@ -28,7 +35,7 @@ static constexpr int64_t kItemQueries = 16;
 /// Query heads of a key/value head.
 static int64_t headsPerKV(AttentionOp op) {
   return cast<MemRefType>(op.getQ().getType()).getDimSize(1) /
-         op.getKCache().getType().getDimSize(3);
+         op.getKCache().getType().getDimSize(2);
 }
 
 /// Items that share the query heads of one key/value head.
@@ -41,14 +48,15 @@ int64_t AttentionItem::maxRows(AttentionOp op) {
 }
 
 int64_t AttentionItem::itemsPerRun(AttentionOp op) {
-  return op.getKCache().getType().getDimSize(3) * parts(op);
+  return op.getKCache().getType().getDimSize(2) * parts(op);
 }
 
 AttentionItem::AttentionItem(AttentionOp op, const Level &level)
     : op(op), level(level), lanes(level.lanes), group(headsPerKV(op)),
       heads(llvm::divideCeil(group, parts(op))),
       size(op.getKCache().getType().getDimSize(4)),
-      registers(llvm::divideCeil(size, lanes)) {}
+      registers(llvm::divideCeil(size, lanes)),
+      tileQueries(level.registers / 8) {}
 
 Value AttentionItem::scratch(ImplicitLocOpBuilder &b, ArrayRef<int64_t> shape) {
   return memref::AllocaOp::create(b, MemRefType::get(shape, b.getF32Type()),
@@ -91,15 +99,15 @@ Span AttentionItem::visibleIn(ImplicitLocOpBuilder &b, Value block, Value row) {
 /// Calls `body` for all queries, in tiles of as many as the registers allow and
 /// then one by one.
 void AttentionItem::forEachTile(ImplicitLocOpBuilder &b, TileBody body) {
-  int64_t tile = level.registers / 8;
   Value whole = constantIndex(b, 0);
-  if (heads * maxRows(op) >= tile) {
-    whole = mul(b, div(b, numQueries, tile), tile);
-    forEach(
-        b, constantIndex(b, 0), whole, tile,
-        [&](ImplicitLocOpBuilder &b, Value query) { body(b, query, tile); });
+  if (heads * maxRows(op) >= tileQueries) {
+    whole = mul(b, div(b, numQueries, tileQueries), tileQueries);
+    forEach(b, constantIndex(b, 0), whole, tileQueries,
+            [&](ImplicitLocOpBuilder &b, Value query) {
+              body(b, query, tileQueries);
+            });
   }
-  if (group % tile != 0 || heads % tile != 0)
+  if (group % tileQueries != 0 || heads % tileQueries != 0)
     forEach(b, whole, numQueries, 1,
             [&](ImplicitLocOpBuilder &b, Value query) { body(b, query, 1); });
 }
@@ -138,6 +146,30 @@ void AttentionItem::begin(ImplicitLocOpBuilder &b) {
   });
 }
 
+/// Prefetches elements `begin..end` of a key or value of the next block, while
+/// a tile works on the `column` of `block`. Every place is one tile's share.
+void AttentionItem::prefetch(ImplicitLocOpBuilder &b, Value cache, Value query,
+                             Value block, Value column, Value place,
+                             int64_t begin, int64_t end) {
+  Value tiles = divUp(b, numQueries, constantIndex(b, tileQueries));
+  Value share = div(b, mul(b, place, tiles), kPlaces);
+  Value isShare = b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::eq, share,
+                                                div(b, query, tileQueries));
+  Value next = add(b, block, kBlockKeys);
+  Value isSeen = less(b, next, this->end);
+  branch(b, arith::AndIOp::create(b, isShare, isSeen),
+         [&](ImplicitLocOpBuilder &b) {
+           Value key = add(b, add(b, next, div(b, column, kPlaces)),
+                           mul(b, place, kBlockKeys / kPlaces));
+           for (int64_t d = begin; d < end; d += kLine)
+             memref::PrefetchOp::create(
+                 b, cache,
+                 ValueRange{op.getLayer(), run.slot, kvHead, key,
+                            constantIndex(b, d)},
+                 /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+         });
+}
+
 /// weights[q, column + i] = q . k[block + column + i], for kKeyTile keys.
 void AttentionItem::score(ImplicitLocOpBuilder &b, Value query, int64_t tile,
                           Value block, Value column) {
@@ -145,12 +177,15 @@ void AttentionItem::score(ImplicitLocOpBuilder &b, Value query, int64_t tile,
   Value last = sub(b, end, constantIndex(b, 1));
   for (int64_t i = 0; i < kKeyTile; ++i)
     positions.push_back(min(b, add(b, add(b, block, column), i), last));
+  for (int64_t place = 0; place < kPlaces; ++place)
+    prefetch(b, op.getKCache(), query, block, column, constantIndex(b, place),
+             0, size);
   auto step = [&](ImplicitLocOpBuilder &b, Value d, int64_t count,
                   ValueRange sums) {
     SmallVector<Value> keys, next;
     for (Value position : positions)
       keys.push_back(loadLanes(b, lanes, op.getKCache(),
-                               {op.getLayer(), run.slot, position, kvHead, d},
+                               {op.getLayer(), run.slot, kvHead, position, d},
                                count));
     for (int64_t i = 0; i < tile; ++i) {
       Value q = vector::LoadOp::create(b, f32s(b, lanes), queries,
@@ -236,9 +271,7 @@ void AttentionItem::weigh(ImplicitLocOpBuilder &b, Value query, Value block) {
   scores = arith::SelectOp::create(b, sees, scores, wide(lowest));
 
   Value old = load(b, maxima, query);
-  Value max = arith::MaximumFOp::create(
-      b, old,
-      vector::ReductionOp::create(b, vector::CombiningKind::MAXIMUMF, scores));
+  Value max = arith::MaximumFOp::create(b, old, maxLane(b, scores));
   store(b, max, maxima, query);
   // -inf - -inf is NaN; any finite number in its place yields weights 0.
   Value none = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, max, lowest);
@@ -278,9 +311,13 @@ void AttentionItem::addValues(ImplicitLocOpBuilder &b, Value query,
                   for (int64_t r = 0; r < count; ++r)
                     values.push_back(
                         loadLanes(b, lanes, op.getVCache(),
-                                  {op.getLayer(), run.slot, j, kvHead, at(r)},
+                                  {op.getLayer(), run.slot, kvHead, j, at(r)},
                                   std::min(lanes, size - (first + r) * lanes)));
                   Value column = sub(b, j, block);
+                  if (op.getVCache() != op.getKCache())
+                    prefetch(b, op.getVCache(), query, block, column,
+                             rem(b, column, kPlaces), first * lanes,
+                             std::min(size, (first + count) * lanes));
                   for (int64_t i = 0; i < tile; ++i) {
                     Value p = splat(
                         b, load(b, weights, {add(b, query, i), column}), lanes);

@@ -74,6 +74,8 @@ private:
   Span visibleIn(ImplicitLocOpBuilder &b, Value block, Value row);
   void forEachTile(ImplicitLocOpBuilder &b, TileBody body);
   void begin(ImplicitLocOpBuilder &b);
+  void prefetch(ImplicitLocOpBuilder &b, Value cache, Value query, Value block,
+                Value column, Value place, int64_t begin, int64_t end);
   void score(ImplicitLocOpBuilder &b, Value query, int64_t tile, Value block,
              Value column);
   Value biases(ImplicitLocOpBuilder &b, Value query, Value positions);
@@ -86,8 +88,8 @@ private:
   AttentionOp op;
   const Level &level;
   /// Lanes of a register, query heads of a key/value head and of an item,
-  /// elements of a head, and the registers that they fill.
-  int64_t lanes, group, heads, size, registers;
+  /// elements of a head, the registers that they fill, and queries of a tile.
+  int64_t lanes, group, heads, size, registers, tileQueries;
 
   RowRun run;
   /// The key/value head, the first query head, the number of queries, the end

@@ -50,6 +50,11 @@ struct CpuCloneLevelsPass final
       const Level *level = findLevel(isa, module);
       if (!level)
         return signalPassFailure();
+      if (!chosen.empty() && chosen[0]->triple != level->triple) {
+        module.emitError("expected levels of one architecture, got ")
+            << chosen[0]->isa << " and " << level->isa;
+        return signalPassFailure();
+      }
       chosen.push_back(level);
       descriptions.push_back(describe(*level, b));
     }
@@ -72,6 +77,9 @@ struct CpuCloneLevelsPass final
       function.erase();
     }
     module->setAttr(kLevelsAttr, b.getArrayAttr(descriptions));
+    if (!chosen.empty())
+      module->setAttr(LLVM::LLVMDialect::getTargetTripleAttrName(),
+                      b.getStringAttr(chosen[0]->triple));
   }
 };
 

@@ -6,6 +6,7 @@
 
 #include "TargetModel.h"
 
+#include "moe/CPU/Cost.h"
 #include "moe/CPU/Passes.h"
 #include "moe/IR/Describe.h"
 
@@ -22,79 +23,6 @@ namespace mlir::moe {
 
 using namespace mlir;
 using namespace mlir::moe;
-
-/// Positions that the cache of an attention holds before.
-static constexpr int64_t kCached = 512;
-
-namespace {
-
-/// What an op costs for some number of tokens.
-struct OpCost : Cost {
-  /// Of a product: rows that each of its groups has.
-  double rows = 0;
-};
-
-} // namespace
-
-static int64_t extent(Value value, int64_t dim) {
-  return cast<ShapedType>(value.getType()).getDimSize(dim);
-}
-
-static double bytesOf(Value value) {
-  auto type = cast<ShapedType>(value.getType());
-  return double(type.getNumElements()) * type.getElementTypeBitWidth() / 8;
-}
-
-/// Experts that `tokens` tokens choose `k` of, if all are equally likely.
-static double activeExperts(double experts, double k, double tokens) {
-  return experts * (1 - std::pow(1 - k / experts, tokens));
-}
-
-static OpCost costOf(GroupedMatmulOp op, double tokens) {
-  double in = extent(op.getRows(), 1), out = extent(op.getInit(), 1);
-  double share = 1, groups = 1;
-  if (op.getOffsets()) {
-    double all = extent(op.getWeights(), 0);
-    groups = activeExperts(all, 1, tokens);
-    share = groups / all;
-  }
-  OpCost cost;
-  cost.operations = 2 * tokens * in * out;
-  cost.bytes = share * bytesOf(op.getWeights()) + 4 * tokens * (in + out);
-  cost.rows = tokens / groups;
-  return cost;
-}
-
-static OpCost costOf(ExpertFfnOp op, double tokens) {
-  double hidden = extent(op.getX(), 1), k = extent(op.getIdx(), 1);
-  double experts = op.getNumExperts();
-  double inner = op.getInner() ? *op.getInner() : extent(op.getWeights()[0], 1);
-  double active = activeExperts(experts, k, tokens), slots = tokens * k;
-  OpCost cost;
-  cost.operations =
-      2 * slots * hidden * inner * (op.getClauses().isGated() ? 3 : 2);
-  for (Value weights : op.getWeights())
-    cost.bytes += active / experts * bytesOf(weights);
-  // Tokens in and out; the rows of slots out and in again.
-  cost.bytes += 4 * hidden * (2 * tokens + 2 * slots);
-  cost.rows = slots / active;
-  return cost;
-}
-
-static OpCost costOf(AttentionOp op, double tokens) {
-  double heads = extent(op.getQ(), 1),
-         keyValueHeads = extent(op.getKCache(), 3);
-  double keys = extent(op.getKCache(), 4), values = extent(op.getVCache(), 4);
-  double most = std::min<double>(op.getWindow().value_or(INT64_MAX),
-                                 op.getChunk().value_or(INT64_MAX));
-  double visible = std::min(kCached + (tokens + 1) / 2, most);
-  OpCost cost;
-  cost.operations = 2 * tokens * heads * visible * (keys + values);
-  bool isShared = op.getKCache() == op.getVCache();
-  cost.bytes =
-      4 * (kCached + tokens) * keyValueHeads * (keys + (isShared ? 0 : values));
-  return cost;
-}
 
 /// The layers whose parameters `op` reads slices of; 1 without slices.
 static int64_t countLayers(Operation *op) {
@@ -196,31 +124,27 @@ struct CpuExplainPass final : moe::impl::CpuExplainPassBase<CpuExplainPass> {
   Estimate explain(Operation *op, int64_t count, const Level &level) {
     TargetModel model(target);
     double rate = threads * model.getOperations(level);
-    bool isSum = false;
+    double bandwidth = model.getBandwidth(threads), tiles = 1;
     Estimate estimate;
+    estimate.cost = getCost(op, count);
     auto product = [&](auto op) {
-      OpCost cost = costOf(op, count);
-      estimate.cost = cost;
       estimate.kernel = "scalar loops";
       rate = model.getScalarOperations();
       if (std::optional<PackFormat> format = op.getPacked()) {
         RowLayout layout(level, *format, op.getCompute());
         rate = threads * model.getOperations(layout);
-        isSum = cost.rows > layout.getTileRows();
-        estimate.kernel = describeKernel(layout, cost.rows);
+        bandwidth = model.getBandwidth(threads, layout);
+        tiles = getTiles(layout, estimate.cost.rows);
+        estimate.kernel = describeKernel(layout, estimate.cost.rows);
       }
     };
     llvm::TypeSwitch<Operation *>(op)
         .Case<GroupedMatmulOp, ExpertFfnOp>(product)
-        .Case([&](AttentionOp attention) {
-          estimate.cost = costOf(attention, count);
-          estimate.kernel = "online softmax";
-        });
+        .Case([&](AttentionOp) { estimate.kernel = "online softmax"; });
     double arithmetic = estimate.cost.operations / rate;
-    double memory = estimate.cost.bytes / model.getBandwidth(threads);
+    double memory = estimate.cost.bytes / bandwidth;
     estimate.bound = memory >= arithmetic ? "memory" : "arithmetic";
-    estimate.seconds =
-        isSum ? memory + arithmetic : std::max(memory, arithmetic);
+    estimate.seconds = addSeconds(arithmetic, memory, tiles);
     return estimate;
   }
 

@@ -108,7 +108,7 @@ static LogicalResult lower(CacheUpdateOp op) {
   Value count = rows.count(b);
   auto copy = [&](ImplicitLocOpBuilder &b, Value i) {
     RowRun row = rows.at(b, i);
-    forEach(b, constantIndex(b, shape[3]),
+    forEach(b, constantIndex(b, shape[2]),
             [&](ImplicitLocOpBuilder &b, Value head) {
               forEachRegister(
                   b, level->lanes, shape[4],
@@ -116,12 +116,12 @@ static LogicalResult lower(CacheUpdateOp op) {
                     Value values = loadLanes(b, level->lanes, op.getRows(),
                                              {row.first, head, d}, count);
                     storeLanes(b, values, op.getCache(),
-                               {op.getLayer(), row.slot, row.position, head, d},
+                               {op.getLayer(), row.slot, head, row.position, d},
                                count);
                   });
             });
   };
-  forEachInParallel(b, count, 4 * shape[3] * shape[4], copy);
+  forEachInParallel(b, count, 4 * shape[2] * shape[4], copy);
   op.erase();
   return success();
 }

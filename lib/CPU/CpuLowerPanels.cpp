@@ -106,12 +106,13 @@ func::FuncOp PanelFunctions::getTile(const Level &level,
       [](Builder &b) -> SmallVector<Type> {
         Type pointer = LLVM::LLVMPointerType::get(b.getContext());
         Type i64 = b.getI64Type();
-        return {pointer, pointer, i64, pointer, b.getI1Type(),
-                pointer, i64,     i64, i64,     i64};
+        return {pointer, pointer, i64, pointer, b.getI1Type(), pointer, i64,
+                i64,     i64,     i64, i64};
       },
       [&](KernelBuilder &b, ValueRange a) {
-        TileArguments arguments = {a[0], a[1], a[2],
-                                   a[3], a[4], {a[5], a[6], a[7], a[8], a[9]}};
+        TileArguments arguments = {a[0], a[1],
+                                   a[2], a[3],
+                                   a[4], {a[5], a[6], a[7], a[8], a[9], a[10]}};
         PackFormat format = layout.getFormat();
         if (layout.isDot())
           emitDotTile(b, level, format, rows, arguments);
@@ -140,11 +141,13 @@ static void switchNumber(KernelBuilder &b, Value number, int64_t most,
   fill(choice.getDefaultRegion(), most);
 }
 
-/// rows, number of rows, k, panel, acc, the stream to prefetch, and where in it
+/// Arguments: rows, number of rows, their length, the range of k, panel, acc,
+/// and what weights follow.
 void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
                                const RowLayout &layout, ValueRange a) {
-  Value rows = a[0], panel = a[3], acc = a[4];
-  Value k = layout.padded(b, a[2]), one = b.constant(1);
+  Value rows = a[0], lower = a[3], panel = a[5], acc = a[6], following = a[7];
+  Value k = layout.padded(b, a[2]), upper = layout.padded(b, a[4]);
+  Value one = b.constant(1);
   Tiles tiles = layout.getTiles(b, a[1]);
   auto bytesOf = [&](KernelBuilder &b, Value k) {
     return b.div(b.mul(k, layout.getPanelBytesPer64()), 64);
@@ -153,53 +156,77 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
     return b.div(b.add(x, b.sub(y, one)), y);
   };
   // Scales of columns, if there are any.
+  PanelGeometry geometry = PanelGeometry::get(layout.getFormat());
   Value scales = b.at(panel, bytesOf(b, k));
   // What tiles multiply.
   PackFormat format = layout.getFormat();
-  if (layout.isDecoded())
+  bool isDecoded = layout.isDecoded();
+  if (isDecoded)
     format = layout.isAmx() ? PackFormat::BF16 : PackFormat::F32;
   int64_t mostK = model.getBlockK(layout);
   Value blockK = b.constant(mostK), decoded;
-  if (layout.isDecoded())
+  if (isDecoded)
     decoded = LLVM::AllocaOp::create(
         b, b.pointerType(), b.getI8Type(),
         b.constant(mostK * kPanelColumns * layout.getDecodedBytes()),
         /*alignment=*/64);
   else
-    blockK = b.select(b.less(one, tiles.count), blockK, k);
+    blockK = b.select(
+        b.less(one, tiles.count), blockK,
+        b.min(b.sub(upper, lower), b.constant(model.getAheadK(layout))));
 
-  b.loop(b.constant(0), k, blockK, [&](KernelBuilder &b, Value begin) {
-    Value count = b.min(b.sub(k, begin), blockK);
-    Value done = bytesOf(b, begin), panelAt = b.at(panel, done);
+  // Each block prefetches one that comes later: in the range, or in what
+  // follows, which is taken to be as long.
+  Value range = b.at(panel, bytesOf(b, lower));
+  Value rangeBytes =
+      b.add(b.sub(bytesOf(b, upper), bytesOf(b, lower)), geometry.tailBytes);
+  Value blocks = divUp(b, b.sub(upper, lower), blockK);
+  Value away = b.min(
+      blocks, b.max(b.div(b.constant(model.getAheadK(layout)), blockK), one));
+  Value blockBytes = bytesOf(b, blockK);
+
+  b.loop(lower, upper, blockK, [&](KernelBuilder &b, Value begin) {
+    Value count = b.min(b.sub(upper, begin), blockK);
+    Value panelAt = b.at(panel, bytesOf(b, begin));
     Value fresh = b.equal(begin, 0);
-    // As many bursts as the block has itself: where it is decoded, which takes
-    // longer than few rows, or divided among the tiles.
+
+    Value number = b.add(b.div(b.sub(begin, lower), blockK), away);
+    Value isHere = b.less(number, blocks);
+    Value stream = b.select(isHere, range, following);
+    number = b.select(isHere, number, b.sub(number, blocks));
+    Value target = b.mul(number, blockBytes);
+    Value isLast = b.less(b.sub(blocks, one), b.add(number, one));
     Value burstBytes = b.constant(Prefetch::kBytes);
-    Value firstBurst = b.add(a[6], b.div(done, burstBytes));
-    Value blockBursts = divUp(b, bytesOf(b, count), burstBytes);
-    auto prefetchAt = [&](KernelBuilder &b, Value burst, Value bursts,
+    Value firstBurst = b.div(target, burstBytes);
+    Value endBurst = divUp(
+        b, b.select(isLast, rangeBytes, b.add(target, blockBytes)), burstBytes);
+    auto prefetchIn = [&](KernelBuilder &b, Value part, Value parts,
                           Value steps) -> Prefetch {
-      return {a[5], burst, b.add(burst, bursts), divUp(b, bursts, steps),
-              b.createOrFold<arith::MaxUIOp>(b.div(steps, bursts), one)};
+      Value bursts = divUp(b, b.sub(endBurst, firstBurst), parts);
+      Value first = b.add(firstBurst, b.mul(bursts, part));
+      Value period = b.max(b.div(steps, b.max(bursts, one)), one);
+      return {stream,
+              rangeBytes,
+              first,
+              b.min(b.add(first, bursts), endBurst),
+              divUp(b, bursts, steps),
+              period};
     };
-    Value bursts = divUp(b, blockBursts, tiles.count);
-    Value steps = divUp(b, count, b.constant(layout.getStep()));
-    if (layout.isDecoded()) {
-      PanelGeometry geometry = PanelGeometry::get(layout.getFormat());
-      emitDecode(b, level, layout, panelAt, scales, count, decoded,
-                 prefetchAt(b, firstBurst, blockBursts,
-                            b.div(count, geometry.stepInputs)));
+    if (isDecoded) {
+      // Where it is decoded, because that takes longer than few rows.
+      Prefetch prefetch =
+          prefetchIn(b, b.constant(0), one, b.div(count, geometry.stepInputs));
+      emitDecode(b, level, layout, panelAt, scales, count, decoded, prefetch);
       panelAt = decoded;
     }
+    Value steps = divUp(b, count, b.constant(layout.getStep()));
     b.loop(b.constant(0), tiles.count, one, [&](KernelBuilder &b, Value i) {
       Value tileRows = tiles.rows(b, i), first = tiles.begin(b, i);
       Value rowsAt = layout.at(b, rows, k, first, tileRows, begin);
       Value accAt = b.at(acc, b.mul(first, kPanelColumns * 4));
-      Prefetch prefetch =
-          layout.isDecoded()
-              ? Prefetch{a[5], a[6], a[6], one, k}
-              : prefetchAt(b, b.add(firstBurst, b.mul(bursts, i)), bursts,
-                           steps);
+      Prefetch prefetch = isDecoded
+                              ? Prefetch{stream, rangeBytes, one, one, one, k}
+                              : prefetchIn(b, i, tiles.count, steps);
       if (layout.isAmx()) {
         Value registers = b.div(layout.roundUpRows(b, tileRows), kAmxRows);
         switchNumber(b, registers, kAmxTileRows / kAmxRows,
@@ -215,16 +242,18 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
                      func::CallOp::create(
                          b, getTile(level, layout, number),
                          ValueRange{rowsAt, panelAt, count, accAt, fresh,
-                                    prefetch.stream, prefetch.begin,
-                                    prefetch.end, prefetch.perStep,
-                                    prefetch.period});
+                                    prefetch.stream, prefetch.bytes,
+                                    prefetch.begin, prefetch.end,
+                                    prefetch.perStep, prefetch.period});
                    });
     });
   });
 
   if (!layout.hasRowScales())
     return;
-  b.loop(b.constant(0), tiles.count, one, [&](KernelBuilder &b, Value i) {
+  // Scaled once their sums are complete.
+  Value end = b.select(b.less(upper, k), b.constant(0), tiles.count);
+  b.loop(b.constant(0), end, one, [&](KernelBuilder &b, Value i) {
     Value tileRows = tiles.rows(b, i), first = tiles.begin(b, i);
     Value rowScales = layout.at(b, rows, k, first, tileRows, k);
     Value corrections =
@@ -244,7 +273,7 @@ func::FuncOp PanelFunctions::get(PanelMatmulOp op, const Level &level) {
       [](Builder &b) -> SmallVector<Type> {
         Type pointer = LLVM::LLVMPointerType::get(b.getContext());
         Type i64 = b.getI64Type();
-        return {pointer, i64, i64, pointer, pointer, pointer, i64};
+        return {pointer, i64, i64, i64, i64, pointer, pointer, pointer};
       },
       [&](KernelBuilder &b, ValueRange arguments) {
         emitPanel(b, level, layout, arguments);
@@ -281,14 +310,14 @@ struct CpuLowerPanelsPass final
       auto i64 = [&](Value index) -> Value {
         return arith::IndexCastOp::create(b, b.getI64Type(), index);
       };
-      func::CallOp::create(b, functions.get(op, *level),
-                           ValueRange{addressOf(b, op.getRows(), op.getFirst()),
-                                      i64(op.getCount()),
-                                      b.constant(op.getDepth()),
-                                      addressOf(b, op.getWeights(), op.getAt()),
-                                      addressOf(b, op.getSums(), op.getBegin()),
-                                      addressOf(b, op.getAhead(), op.getFrom()),
-                                      i64(op.getBurst())});
+      func::CallOp::create(
+          b, functions.get(op, *level),
+          ValueRange{addressOf(b, op.getRows(), op.getFirst()),
+                     i64(op.getCount()), b.constant(op.getDepth()),
+                     i64(op.getLower()), i64(op.getUpper()),
+                     addressOf(b, op.getWeights(), op.getAt()),
+                     addressOf(b, op.getSums(), op.getBegin()),
+                     addressOf(b, op.getAhead(), op.getFrom())});
       op.erase();
     }
     numFunctions += functions.getCount();

@@ -238,16 +238,12 @@ void RowwiseEmitter::emitRow(ImplicitLocOpBuilder &b, ValueRange indices) {
   Value sum = arith::ConstantOp::create(
       b, b.getZeroAttr(VectorType::get({lanes}, b.getF32Type())));
   if (whole > 0)
-    sum =
-        scf::ForOp::create(
-            b, constantIndex(b, 0), constantIndex(b, whole),
-            constantIndex(b, lanes), sum,
-            [&](OpBuilder &nested, Location loc, Value i, ValueRange carried) {
-              ImplicitLocOpBuilder inner(loc, nested);
-              Value next = emitBody(inner, at(i), lanes, carried[0]);
-              scf::YieldOp::create(inner, next);
-            })
-            .getResult(0);
+    sum = forLoop(b, constantIndex(b, 0), constantIndex(b, whole), lanes, sum,
+                  [&](ImplicitLocOpBuilder &b, Value i,
+                      ValueRange carried) -> SmallVector<Value> {
+                    return {emitBody(b, at(i), lanes, carried[0])};
+                  })
+              .getResult(0);
   if (whole < extent) {
     // Lanes past the end keep their sum.
     Value next = emitBody(b, at(constantIndex(b, whole)), extent - whole, sum);

@@ -32,6 +32,7 @@ public:
   Value mul(Value x, Value y) { return createOrFold<arith::MulIOp>(x, y); }
   Value mul(Value x, int64_t y) { return mul(x, constant(y)); }
   Value min(Value x, Value y) { return createOrFold<arith::MinUIOp>(x, y); }
+  Value max(Value x, Value y) { return createOrFold<arith::MaxUIOp>(x, y); }
   Value div(Value x, Value y) { return createOrFold<arith::DivUIOp>(x, y); }
   Value div(Value x, int64_t y) { return div(x, constant(y)); }
   Value rem(Value x, Value y) { return createOrFold<arith::RemUIOp>(x, y); }

@@ -1,4 +1,4 @@
-//===- Levels.cpp - ISA levels of x86-64 ----------------------------------===//
+//===- Levels.cpp - ISA levels --------------------------------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -29,17 +29,24 @@ static constexpr StringRef amxFeatures[] = {
     "avx512bw",   "avx512cd", "avx512dq", "avx512vl", "avx512vnni",
     "avx512bf16", "amx-tile", "amx-bf16", "amx-int8"};
 
+static constexpr StringRef neonFeatures[] = {"neon"};
+
+static constexpr StringLiteral kX86 = "x86_64-unknown-linux-gnu";
+static constexpr StringLiteral kAArch64 = "aarch64-unknown-linux-gnu";
+
 static constexpr Level levels[] = {
-    {"v3", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16,
-     /*hasDots=*/false, /*hasTiles=*/false, /*emulatesTiles=*/false},
-    {"v4", "x86-64-v4", v4Features, /*lanes=*/16, /*registers=*/32,
-     /*hasDots=*/false, /*hasTiles=*/false, /*emulatesTiles=*/false},
-    {"vnni", "x86-64-v4", vnniFeatures, /*lanes=*/16, /*registers=*/32,
-     /*hasDots=*/true, /*hasTiles=*/false, /*emulatesTiles=*/false},
-    {"amx", "x86-64-v4", amxFeatures, /*lanes=*/16, /*registers=*/32,
-     /*hasDots=*/true, /*hasTiles=*/true, /*emulatesTiles=*/false},
-    {"amx_emulated", "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16,
-     /*hasDots=*/false, /*hasTiles=*/true, /*emulatesTiles=*/true}};
+    {"v3", kX86, "x86-64-v3", v3Features, /*lanes=*/8, /*registers=*/16},
+    {"v4", kX86, "x86-64-v4", v4Features, /*lanes=*/16, /*registers=*/32},
+    {"vnni", kX86, "x86-64-v4", vnniFeatures, /*lanes=*/16, /*registers=*/32,
+     /*hasDots=*/true},
+    {"amx", kX86, "x86-64-v4", amxFeatures, /*lanes=*/16, /*registers=*/32,
+     /*hasDots=*/true, /*hasTiles=*/true},
+    {"amx_emulated", kX86, "x86-64-v3", v3Features, /*lanes=*/8,
+     /*registers=*/16, /*hasDots=*/false, /*hasTiles=*/true,
+     /*emulatesTiles=*/true},
+    {"neon", kAArch64, "generic", neonFeatures, /*lanes=*/4, /*registers=*/32,
+     /*hasDots=*/false, /*hasTiles=*/false, /*emulatesTiles=*/false,
+     /*hasLaneFactors=*/true, /*hasThreads=*/false}};
 
 const Level *mlir::moe::lookUpLevel(StringRef isa) {
   const Level *level = llvm::find_if(
@@ -51,7 +58,7 @@ const Level *mlir::moe::findLevel(StringRef isa, Operation *op) {
   const Level *level = lookUpLevel(isa);
   if (!level)
     op->emitError(
-        "expected an ISA level v3, v4, vnni, amx or amx_emulated, got ")
+        "expected an ISA level v3, v4, vnni, amx, amx_emulated or neon, got ")
         << isa;
   return level;
 }

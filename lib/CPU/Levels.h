@@ -1,4 +1,4 @@
-//===- Levels.h - ISA levels of x86-64 --------------------------*- C++ -*-===//
+//===- Levels.h - ISA levels ------------------------------------*- C++ -*-===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -16,6 +16,8 @@ namespace mlir::moe {
 struct Level {
   /// The name in `moe.isa` and `moe.levels`.
   StringRef isa;
+  /// `llvm.target_triple` of a module that is compiled for it.
+  StringRef triple;
   /// `target_cpu`.
   StringRef cpu;
   /// What the loader checks, and `target_features`.
@@ -25,10 +27,14 @@ struct Level {
   /// Vector registers.
   int64_t registers;
   /// Whether it has dot products of bytes.
-  bool hasDots;
+  bool hasDots = false;
   /// Whether products use the tiles of AMX, and whether vectors stand in for
   /// its registers, so that the same schedule runs where there are none.
-  bool hasTiles, emulatesTiles;
+  bool hasTiles = false, emulatesTiles = false;
+  /// Whether a multiplication takes one lane of a register as a factor for all.
+  bool hasLaneFactors = false;
+  /// Whether calls run on several threads, which OpenMP starts.
+  bool hasThreads = true;
 };
 
 /// The level called `isa`; null if there is none.

@@ -93,13 +93,18 @@ inline Value alloc(ImplicitLocOpBuilder &b, ArrayRef<int64_t> shape, Type type,
 
 /// `for i = lower to upper step step`.
 inline void forEach(ImplicitLocOpBuilder &b, Value lower, Value upper,
-                    int64_t step, LoopBody body) {
-  scf::ForOp::create(b, lower, upper, constantIndex(b, step), ValueRange(),
+                    Value step, LoopBody body) {
+  scf::ForOp::create(b, lower, upper, step, ValueRange(),
                      [&](OpBuilder &nested, Location loc, Value i, ValueRange) {
                        ImplicitLocOpBuilder inner(loc, nested);
                        body(inner, i);
                        scf::YieldOp::create(inner);
                      });
+}
+
+inline void forEach(ImplicitLocOpBuilder &b, Value lower, Value upper,
+                    int64_t step, LoopBody body) {
+  forEach(b, lower, upper, constantIndex(b, step), body);
 }
 
 /// `for i = 0 to upper`.
@@ -110,8 +115,9 @@ inline void forEach(ImplicitLocOpBuilder &b, Value upper, LoopBody body) {
 /// How many elements one iteration of an scf.parallel computes, about.
 inline constexpr llvm::StringLiteral kWorkAttr = "moe.work";
 
-/// Elements from which on threads are worth the microseconds of their start.
-inline constexpr int64_t kParallelWork = 1 << 18;
+/// Elements from which on a loop is shared: a few microseconds of work, several
+/// times what threads lose when they wait for each other.
+inline constexpr int64_t kParallelWork = 1 << 15;
 
 /// The same with iterations in parallel, where there are enough of them: each
 /// computes about `work` elements.

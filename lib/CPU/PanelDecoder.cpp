@@ -27,8 +27,8 @@ Value mlir::moe::loadScales(KernelBuilder &b, PackFormat format, int64_t lanes,
   auto f32s = VectorType::get({lanes}, b.getF32Type());
   if (format != PackFormat::Mxfp4) {
     auto f16s = VectorType::get({lanes}, b.getF16Type());
-    return arith::ExtFOp::create(b, f32s,
-                                 b.load(f16s, panel, at + column * 2, 16));
+    return arith::ExtFOp::create(
+        b, f32s, b.load(f16s, panel, at + column * 2, lanes * 2));
   }
   // 2^(e - 127): a number without fraction, but for 2^-127, which is subnormal.
   auto i32s = VectorType::get({lanes}, b.getI32Type());
@@ -37,7 +37,8 @@ Value mlir::moe::loadScales(KernelBuilder &b, PackFormat format, int64_t lanes,
   };
   auto bytes = VectorType::get({lanes}, b.getI8Type());
   Value exponents = arith::ExtUIOp::create(
-      b, i32s, b.load(bytes, panel, at + group * kPanelColumns + column, 8));
+      b, i32s,
+      b.load(bytes, panel, at + group * kPanelColumns + column, lanes));
   Value bits = arith::MaxUIOp::create(
       b, arith::ShLIOp::create(b, exponents, splat(23)), splat(0x00400000));
   return vector::BitCastOp::create(b, f32s, bits);
@@ -64,7 +65,7 @@ private:
         b, DenseElementsAttr::get(i32s, static_cast<int32_t>(value)));
   }
   Value words(KernelBuilder &b, Value panel, int64_t at) {
-    return b.load(i32s, panel, at, 32);
+    return b.load(i32s, panel, at, lanes * 4);
   }
   /// The bits `low..low+width` of each word.
   Value field(KernelBuilder &b, Value words, int64_t low, int64_t width) {
@@ -96,7 +97,7 @@ private:
   Value e2m1(KernelBuilder &b, Value code);
   Value halves(KernelBuilder &b, Value panel, int64_t at) {
     auto f16s = VectorType::get({lanes}, b.getF16Type());
-    return arith::ExtFOp::create(b, f32s, b.load(f16s, panel, at, 16));
+    return arith::ExtFOp::create(b, f32s, b.load(f16s, panel, at, lanes * 2));
   }
 
   const Level &level;
@@ -134,14 +135,25 @@ Value Decoder::nibble(KernelBuilder &b, Value words, int64_t low) {
   return lookUp(b, format == PackFormat::Q4_0 ? kQ4 : kE2M1, code);
 }
 
-/// The same of E2M1 for registers of 8 lanes: magnitudes and signs.
+/// The same of E2M1 for registers of 8 lanes, magnitudes and signs, or less.
 Value Decoder::e2m1(KernelBuilder &b, Value code) {
   Value sign = arith::ShLIOp::create(
       b, arith::AndIOp::create(b, code, splat(b, 8)), splat(b, 28));
+  auto withSign = [&](Value bits) {
+    return vector::BitCastOp::create(b, f32s,
+                                     arith::OrIOp::create(b, bits, sign));
+  };
+  if (lanes < 8) {
+    // Too few for a table. Exponent and mantissa are where f32 has its own, but
+    // for the bias.
+    Value low = arith::AndIOp::create(b, code, splat(b, 7));
+    Value small = withSign(arith::ShLIOp::create(b, low, splat(b, 22)));
+    Value unbias =
+        arith::ConstantOp::create(b, DenseElementsAttr::get(f32s, 0x1p126f));
+    return arith::MulFOp::create(b, small, unbias);
+  }
   Value magnitude = lookUp(b, ArrayRef(kE2M1).take_front(8), code);
-  Value bits = vector::BitCastOp::create(b, i32s, magnitude);
-  return vector::BitCastOp::create(b, f32s,
-                                   arith::OrIOp::create(b, bits, sign));
+  return withSign(vector::BitCastOp::create(b, i32s, magnitude));
 }
 
 /// Stores the elements of k and k + 1 as the halves of words, rounded to bf16.

@@ -116,9 +116,9 @@ public:
   /// Elements of a panel.
   int64_t getPanelSize() const { return panelSize; }
 
-  /// The weights of a group, from a panel on.
-  WeightStream getStream(ImplicitLocOpBuilder &b, Value group,
-                         Value panel) const;
+  /// The weights of a group from a panel on; of that, from `lower` on.
+  WeightStream getStream(ImplicitLocOpBuilder &b, Value group, Value panel,
+                         Value lower = Value()) const;
 
   /// Packs the rows of chunk `number`, unless the thread did that last.
   void pack(ImplicitLocOpBuilder &b, Value number, const RowChunk &chunk) const;
@@ -135,6 +135,9 @@ private:
   const Product &product;
   RowLayout layout;
   int64_t k, rowBytes, numPanels, panelSize;
+  /// Rows with more bytes are multiplied with a group of panels at a time, and
+  /// a range of k.
+  int64_t cachedBytes, rangeK, groupPanels = 1;
   /// The weights, in one dimension.
   Value weights;
   /// Of each thread: packed rows and sums, and for how many rows; and the
@@ -162,6 +165,17 @@ ThreadProduct::ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
   weights = memref::CastOp::create(
       b, MemRefType::get({ShapedType::kDynamic}, type.getElementType()), flat);
 
+  const Blocking &blocking = chunks.getBlocking();
+  cachedBytes = blocking.cacheBytes * 3 / 4;
+  rangeK = k;
+  if (int64_t chunkBytes = blocking.chunkRows * rowBytes;
+      chunkBytes > cachedBytes) {
+    int64_t ranges = llvm::divideCeil(chunkBytes, blocking.cacheBytes / 2);
+    rangeK = llvm::alignTo(llvm::divideCeil(k, ranges), 64);
+    int64_t sumBytes = blocking.chunkRows * kPanelColumns * 4;
+    groupPanels = std::max<int64_t>(blocking.cacheBytes / 4 / sumBytes, 1);
+  }
+
   Value threads = NumThreadsOp::create(b);
   maxRows = layout.roundUpRows(b, chunks.getMaxRows(b));
   auto perThread = [&](Type element, int64_t size) {
@@ -169,7 +183,7 @@ ThreadProduct::ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
                  mul(b, threads, mul(b, maxRows, size)));
   };
   packed = product.packedK ? product.rows : perThread(b.getI8Type(), rowBytes);
-  sums = perThread(b.getF32Type(), kPanelColumns);
+  sums = perThread(b.getF32Type(), groupPanels * kPanelColumns);
   if (product.packedK)
     return;
   packedChunk = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), threads);
@@ -179,10 +193,16 @@ ThreadProduct::ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
 }
 
 WeightStream ThreadProduct::getStream(ImplicitLocOpBuilder &b, Value group,
-                                      Value panel) const {
+                                      Value panel, Value lower) const {
   if (group)
     panel = add(b, mul(b, group, numPanels), panel);
-  return {weights, mul(b, panel, panelSize)};
+  Value from = mul(b, panel, panelSize);
+  if (lower) {
+    int64_t bits = cast<MemRefType>(weights.getType()).getElementTypeBitWidth();
+    int64_t per64 = layout.getPanelBytesPer64() * 8 / bits;
+    from = add(b, from, mul(b, div(b, lower, 64), per64));
+  }
+  return {weights, from};
 }
 
 void ThreadProduct::pack(ImplicitLocOpBuilder &b, Value number,
@@ -213,32 +233,54 @@ Value ThreadProduct::rowsAt(ImplicitLocOpBuilder &b,
 void ThreadProduct::multiply(ImplicitLocOpBuilder &b, const RowChunk &chunk,
                              Value begin, Value end, const WeightStream &next,
                              Consumer consume) const {
-  int64_t panelBursts =
-      panelSize * cast<MemRefType>(weights.getType()).getElementTypeBitWidth() /
-      (Prefetch::kBytes * 8);
+  Value zero = constantIndex(b, 0), depth = constantIndex(b, k);
   Value rows = rowsAt(b, chunk);
-  Value sumsAt = mul(b, chunk.thread, mul(b, maxRows, kPanelColumns));
-  WeightStream own = getStream(b, chunk.group, begin);
-  forEach(b, begin, end, 1, [&](ImplicitLocOpBuilder &b, Value panel) {
-    Value done = sub(b, panel, begin);
-    auto emitPanel = [&](ImplicitLocOpBuilder &b, const WeightStream &ahead,
-                         Value burst) {
-      PanelMatmulOp::create(b, product.format, product.compute, packed, rows,
-                            chunk.count, k, weights,
-                            add(b, own.from, mul(b, done, panelSize)), sums,
-                            sumsAt, ahead.buffer, ahead.from, burst);
-    };
-    Value following = add(b, panel, 1);
-    branch(
-        b, less(b, following, end),
-        [&](ImplicitLocOpBuilder &b) {
-          emitPanel(b, own, mul(b, add(b, done, 1), panelBursts));
-        },
-        [&](ImplicitLocOpBuilder &b) {
-          emitPanel(b, next, constantIndex(b, 0));
+  Value threadSums =
+      mul(b, chunk.thread, mul(b, maxRows, groupPanels * kPanelColumns));
+  auto forEachPanel = [&](ImplicitLocOpBuilder &b, Value first, Value last,
+                          auto body) {
+    forEach(b, first, last, 1, [&](ImplicitLocOpBuilder &b, Value panel) {
+      Value number = mul(b, sub(b, panel, first), kPanelColumns);
+      body(b, panel, add(b, threadSums, mul(b, number, maxRows)));
+    });
+  };
+  // Few rows stay in the cache however long they are.
+  Value stay = lessEqual(b, mul(b, chunk.count, rowBytes), cachedBytes);
+  Value step = select(b, stay, depth, constantIndex(b, rangeK));
+
+  auto multiplyRange = [&](ImplicitLocOpBuilder &b, Value first, Value last,
+                           Value lower) {
+    Value upper = min(b, add(b, lower, step), depth);
+    // After the last panel comes the first one's next range, or the next group.
+    Value hasMore = less(b, upper, depth);
+    Value back = select(b, hasMore, first, last);
+    Value backK = select(b, hasMore, upper, zero);
+    forEachPanel(
+        b, first, last,
+        [&](ImplicitLocOpBuilder &b, Value panel, Value sumsAt) {
+          Value after = add(b, panel, 1), inGroup = less(b, after, last);
+          after = select(b, inGroup, after, back);
+          WeightStream own = getStream(b, chunk.group, after,
+                                       select(b, inGroup, lower, backK));
+          Value isOwn = less(b, after, end);
+          PanelMatmulOp::create(
+              b, product.format, product.compute, packed, rows, chunk.count, k,
+              lower, upper, weights, getStream(b, chunk.group, panel).from,
+              sums, sumsAt, select(b, isOwn, own.buffer, next.buffer),
+              select(b, isOwn, own.from, next.from));
         });
-    consume(b, {chunk, panel, sums, sumsAt});
-  });
+  };
+  auto multiplyGroup = [&](ImplicitLocOpBuilder &b, Value first) {
+    Value last = min(b, add(b, first, groupPanels), end);
+    forEach(b, zero, depth, step, [&](ImplicitLocOpBuilder &b, Value lower) {
+      multiplyRange(b, first, last, lower);
+    });
+    forEachPanel(b, first, last,
+                 [&](ImplicitLocOpBuilder &b, Value panel, Value sumsAt) {
+                   consume(b, {chunk, panel, sums, sumsAt});
+                 });
+  };
+  forEach(b, begin, end, groupPanels, multiplyGroup);
 }
 
 LogicalResult mlir::moe::expectKernel(Operation *op, const Level &level,

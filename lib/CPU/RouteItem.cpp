@@ -83,14 +83,10 @@ fold(ImplicitLocOpBuilder &b, int64_t lanes, int64_t size, ValueRange inits,
   SmallVector<Value> values(inits);
   if (whole)
     values =
-        scf::ForOp::create(
-            b, constantIndex(b, 0), constantIndex(b, whole),
-            constantIndex(b, lanes), inits,
-            [&](OpBuilder &nested, Location loc, Value i, ValueRange carried) {
-              ImplicitLocOpBuilder inner(loc, nested);
-              SmallVector<Value> next = step(inner, i, lanes, carried);
-              scf::YieldOp::create(inner, next);
-            })
+        forLoop(b, constantIndex(b, 0), constantIndex(b, whole), lanes, inits,
+                [&](ImplicitLocOpBuilder &b, Value i, ValueRange carried) {
+                  return step(b, i, lanes, carried);
+                })
             .getResults();
   if (whole != size)
     values = step(b, constantIndex(b, whole), size - whole, values);

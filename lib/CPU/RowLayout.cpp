@@ -331,20 +331,20 @@ void TilePacker::packInts(ImplicitLocOpBuilder &b, Value position, Value row) {
   Value zero = constantIndex(b, 0), end = constantIndex(b, padded);
   Value none = arith::ConstantOp::create(
       b, b.getZeroAttr(VectorType::get({kWidth}, b.getF32Type())));
-  auto largest = scf::ForOp::create(
-      b, zero, end, constantIndex(b, kWidth), none,
-      [&](OpBuilder &nested, Location loc, Value i, ValueRange max) {
-        ImplicitLocOpBuilder b(loc, nested);
-        Value values = math::AbsFOp::create(b, read(b, position, i, kWidth));
-        scf::YieldOp::create(
-            b, arith::MaximumFOp::create(b, max[0], values).getResult());
-      });
+  auto largest =
+      forLoop(b, zero, end, kWidth, none,
+              [&](ImplicitLocOpBuilder &b, Value i,
+                  ValueRange max) -> SmallVector<Value> {
+                Value values =
+                    math::AbsFOp::create(b, read(b, position, i, kWidth));
+                return {arith::MaximumFOp::create(b, max[0], values)};
+              });
   Value max = magnitude(b, largest.getResult(0));
   Value inverse = inverseOf(b, max);
-  auto sums = scf::ForOp::create(
-      b, zero, end, constantIndex(b, kWidth), constantI32(b, 0),
-      [&](OpBuilder &nested, Location loc, Value i, ValueRange carried) {
-        ImplicitLocOpBuilder b(loc, nested);
+  auto sums = forLoop(
+      b, zero, end, kWidth, constantI32(b, 0),
+      [&](ImplicitLocOpBuilder &b, Value i,
+          ValueRange carried) -> SmallVector<Value> {
         Value sum;
         Value ints = quantize(b, read(b, position, i, kWidth), inverse, sum);
         if (layout.isAmx()) {
@@ -355,8 +355,7 @@ void TilePacker::packInts(ImplicitLocOpBuilder &b, Value position, Value row) {
         } else {
           storeDots(b, ints, add(b, base, mul(b, i, room)), row);
         }
-        scf::YieldOp::create(
-            b, arith::AddIOp::create(b, carried[0], sum).getResult());
+        return {arith::AddIOp::create(b, carried[0], sum)};
       });
   storeScale(b, add(b, base, mul(b, room, padded)), row, max,
              sums.getResult(0));

@@ -64,9 +64,6 @@ public:
   bool isAmx() const;
   bool isDot() const { return compute == Compute::Int8 && !isAmx(); }
 
-  /// Whether panels are decoded to what tiles multiply, a block of k at a time.
-  bool isDecoded() const;
-
   /// Whether there is one scale for each row.
   bool hasRowScales() const {
     return compute == Compute::Int8 && format == PackFormat::Int8;
@@ -75,7 +72,9 @@ public:
   /// k of a step of the kernel.
   int64_t getStep() const;
 
-  /// Bytes of an element of a decoded panel.
+  /// Whether panels are decoded to what tiles multiply, a block of k at a time,
+  /// and bytes of an element then.
+  bool isDecoded() const;
   int64_t getDecodedBytes() const { return isAmx() ? 2 : 4; }
 
   /// Rows of a tile, at most.

@@ -6,6 +6,8 @@
 
 #include "moe/CPU/Target.h"
 
+#include "Levels.h"
+
 #include "mlir/Dialect/DLTI/DLTI.h"
 
 using namespace mlir;
@@ -54,8 +56,19 @@ static LogicalResult read(T &object, ArrayRef<TargetMember<T>> members,
   return error << entry.getValue();
 }
 
+/// Whether there is such a kernel: `amx bf16*bf16`.
+static bool isKernel(StringRef name) {
+  auto [isa, types] = name.split(' ');
+  auto [format, compute] = types.split('*');
+  return lookUpLevel(isa) && symbolizePackFormat(format) &&
+         symbolizeCompute(compute);
+}
+
 static FailureOr<KernelChoices> readKernel(DataLayoutEntryInterface entry,
                                            EmitError emitError) {
+  if (!isKernel(nameOf(entry)))
+    return emitError() << "expected a kernel as amx bf16*bf16, got "
+                       << nameOf(entry);
   auto choices = dyn_cast<MapAttr>(entry.getValue());
   if (!choices)
     return emitError() << "expected a map of choices for kernel "
@@ -131,6 +144,7 @@ write(MLIRContext *context, const T &object,
 }
 
 TargetSystemSpecInterface Target::toAttribute(MLIRContext *context) const {
+  context->loadDialect<DLTIDialect>();
   auto entries = write<Machine>(context, machine, kMachineMembers);
   SmallVector<DataLayoutEntryInterface> maps;
   for (const auto &[name, choices] : kernels)

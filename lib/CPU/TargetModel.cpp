@@ -19,6 +19,9 @@ static constexpr int64_t kRidgeRows = 256;
 /// Rows of a few whole tiles on every level.
 static constexpr int64_t kFewRows = 96;
 
+/// Bytes that weights are prefetched ahead.
+static constexpr int64_t kAheadBytes = 64 << 10;
+
 /// Items of a thread, and chunks from which on they are items.
 static constexpr int64_t kItemsPerThread = 32, kChunksPerThread = 12;
 
@@ -35,10 +38,15 @@ KernelChoices TargetModel::getMeasured(const RowLayout &layout) const {
 }
 
 int64_t TargetModel::getBlockK(const RowLayout &layout) const {
-  if (int64_t measured = getMeasured(layout).blockK)
-    return measured;
   auto [l1, l2] =
       std::pair<double, double>(target.machine.l1, target.machine.l2);
+  if (int64_t measured = getMeasured(layout).blockK) {
+    // What is decoded lies on the stack.
+    int64_t most = l2 / 4 / (4 * kPanelColumns);
+    return layout.isDecoded()
+               ? std::clamp<int64_t>(most / 64 * 64, 64, measured)
+               : measured;
+  }
   double panelBytes = layout.getPanelBytesPer64() / 64.0;
   double rowBytes = layout.getRowBytes(64) / 64.0;
   double k;
@@ -52,10 +60,15 @@ int64_t TargetModel::getBlockK(const RowLayout &layout) const {
   return std::max<int64_t>(static_cast<int64_t>(k) / 64 * 64, 64);
 }
 
+int64_t TargetModel::getAheadK(const RowLayout &layout) const {
+  return std::max<int64_t>(kAheadBytes / layout.getPanelBytesPer64() * 64, 64);
+}
+
 Blocking TargetModel::getBlocking(const RowLayout &layout, int64_t k,
                                   int64_t weightBytes) const {
   KernelChoices measured = getMeasured(layout);
-  Blocking blocking = {kFewRows, kItemsPerThread, kChunksPerThread};
+  Blocking blocking = {kFewRows, kItemsPerThread, kChunksPerThread,
+                       target.machine.l2};
   // Weights that stay in L2 themselves are worth reading for a few tiles.
   if (weightBytes > target.machine.l2 / 2) {
     auto rowsIn = [&](int64_t bytes) {
@@ -89,11 +102,17 @@ KernelChoices mlir::moe::getModelChoices(const Machine &machine, StringRef isa,
 // How long it takes
 //===----------------------------------------------------------------------===//
 
-/// Shares that loops over weights in memory reach, and loops on data in L2: of
-/// fused multiply-adds, of dot products of bytes with a scale for each group,
-/// and of tiles.
-static constexpr double kBandwidthShare = 0.9, kFmaShare = 0.8, kDotShare = 0.6,
-                        kTilesShare = 0.6;
+/// Shares that loops over weights in memory reach, and whole layers with data
+/// in L2: of fused multiply-adds, of dot products of bytes with a scale for
+/// each group, and of tiles, whose results take as long to be rounded,
+/// activated and stored as those of slower units.
+static constexpr double kBandwidthShare = 0.9, kFmaShare = 0.75,
+                        kDotShare = 0.5, kTilesShare = 0.45,
+                        kByteTilesShare = 0.25;
+
+/// Bytes of two codes each that a core takes apart in a cycle, for each lane of
+/// f32; with few rows to multiply them with, that is what takes longest.
+static constexpr double kNibbleBytes = 0.2;
 
 /// Operations a second of two units, each a multiplication and an addition a
 /// lane and cycle.
@@ -114,9 +133,10 @@ double TargetModel::getOperations(const RowLayout &layout) const {
     return kDotShare * fmaPeak(target.machine, level) * (level.hasDots ? 4 : 2);
   if (!layout.isAmx())
     return getOperations(level);
-  // 16 x 16 outputs in 16 cycles, each of 64 bytes of k.
-  double elements = layout.getCompute() == Compute::Int8 ? 64 : 32;
-  return kTilesShare * target.machine.clock * 16 * 2 * elements;
+  // 16 x 16 outputs in 16 cycles, each of 16 words of k.
+  double words = target.machine.clock * 16.0 * 16 * 2;
+  return layout.getCompute() == Compute::Int8 ? kByteTilesShare * 4 * words
+                                              : kTilesShare * 2 * words;
 }
 
 double TargetModel::getScalarOperations() const {
@@ -125,7 +145,44 @@ double TargetModel::getScalarOperations() const {
 }
 
 double TargetModel::getBandwidth(int64_t threads) const {
+  const Machine &machine = target.machine;
   return kBandwidthShare *
-         std::min<double>(threads * target.machine.coreBandwidth,
-                          target.machine.bandwidth);
+         std::min<double>(threads * machine.coreBandwidth, machine.bandwidth);
+}
+
+double TargetModel::getBandwidth(int64_t threads,
+                                 const RowLayout &layout) const {
+  double bandwidth = getBandwidth(threads);
+  if (layout.getFormat() != PackFormat::Q4_0 &&
+      layout.getFormat() != PackFormat::Mxfp4)
+    return bandwidth;
+  return std::min(bandwidth, threads * kNibbleBytes * layout.getLevel().lanes *
+                                 target.machine.clock);
+}
+
+double mlir::moe::getTiles(const RowLayout &layout, double rows) {
+  return std::max(rows / layout.getTileRows() + 0.5, 1.0);
+}
+
+double mlir::moe::addSeconds(double arithmetic, double memory, double tiles) {
+  auto [less, more] = std::minmax(arithmetic, memory);
+  return more + (1 - 1 / tiles) * less;
+}
+
+int64_t mlir::moe::solveOperations(const Machine &machine, StringRef isa,
+                                   PackFormat format, Compute compute,
+                                   const Cost &cost, int64_t threads,
+                                   double seconds) {
+  Target target = {machine, {}};
+  RowLayout layout(*lookUpLevel(isa), format, compute);
+  double tiles = getTiles(layout, cost.rows);
+  double memory =
+      cost.bytes / TargetModel(target).getBandwidth(threads, layout);
+  // The inverse of addSeconds, if arithmetic takes more; and if not.
+  double arithmetic = seconds - (1 - 1 / tiles) * memory;
+  if (arithmetic < memory)
+    arithmetic = (seconds - memory) / (1 - 1 / tiles);
+  if (arithmetic < memory / 2)
+    return 0;
+  return static_cast<int64_t>(cost.operations / arithmetic / threads);
 }

@@ -12,23 +12,31 @@
 // loads from L2 take longer than its products; otherwise the rows of a tile,
 // while the block of the panel has a share of L2.
 //
-//   k = 2/3 L1 / (bytes of a panel's k)                             AMX,
-//   decoded k = min(1/2 L1 / (bytes of a tile's k), 1/16 L2 / (bytes of a
-//   panel's k))
+//   AMX, decoded:  k = 2/3 L1 / (panel's bytes for a k)
+//   otherwise:     k = min(1/2 L1 / (tile's bytes for a k),
+//                          1/16 L2 / (panel's bytes for a k))
 //
 // Chunks. A chunk of rows is multiplied with all panels, so its packed rows
 // stay in L2, unless they are so few that panels are read from memory in vain:
 //
-//   rows = max(3/4 L2 / (bytes of a row), ridge)
+//   rows = max(3/4 L2 / (row's bytes), ridge)
 //
-// Time. Up to one tile of rows the products hide behind the reading of the
-// weights, or it behind them. From two tiles on time is nearer to the sum: what
-// is prefetched comes through the same buffers as what L2 delivers (measured:
-// issue "roofline", 28 GB/s and the rate of tiles on data in L2).
+// Ranges. Where that is more than L2 holds, a thread takes range after range of
+// k for a group of panels, whose sums stay in L2 meanwhile: it reads the packed
+// rows once for each group instead of once for each panel.
 //
-//   memory = bytes / bandwidth,  arithmetic = operations / rate
-//   time = max(memory, arithmetic)   one tile
-//   time = memory + arithmetic       more
+// Prefetch. Weights are read 64 KiB ahead: that is some microseconds, many
+// times the latency of memory, and leaves L2 to the rows (measured: a whole
+// panel ahead is 3 to 17 % slower for f32, the more the longer the panel).
+//
+// Time. While the first tile of rows is multiplied with a panel, the panel
+// comes from memory: one hides behind the other. What comes after competes with
+// it: prefetched lines take the same buffers as those that L2 delivers. So from
+// some tiles on, time is nearly the sum, as was measured:
+//
+//   memory = bytes / bandwidth, arithmetic = operations / rate,
+//   n = max(1, rows / (rows of a tile) + 1/2)   tiles of a group, on average
+//   time = max(memory, arithmetic) + (1 - 1/n) min(memory, arithmetic)
 //
 // Units per cycle are those of the Intel 64 and IA-32 Architectures
 // Optimization Reference Manual for Sapphire Rapids; the shares of them that
@@ -52,12 +60,16 @@ struct Blocking {
   int64_t chunkRows;
   /// As in KernelChoices.
   int64_t itemsPerThread, chunksPerThread;
+  /// Bytes of the cache in which a thread's rows and sums stay.
+  int64_t cacheBytes;
 };
 
-/// Work: f32 or integer operations, and bytes between memory and core.
-struct Cost {
-  double operations = 0, bytes = 0;
-};
+/// Seconds of arithmetic and of memory, how they add up for groups of `tiles`
+/// tiles of rows.
+double addSeconds(double arithmetic, double memory, double tiles);
+
+/// Tiles of a group of so many rows, on average.
+double getTiles(const RowLayout &layout, double rows);
 
 class TargetModel {
 public:
@@ -65,6 +77,9 @@ public:
 
   /// k of a block, decoded or not.
   int64_t getBlockK(const RowLayout &layout) const;
+
+  /// k that a panel is prefetched ahead.
+  int64_t getAheadK(const RowLayout &layout) const;
 
   /// How a product of rows of `k` elements with so many bytes of weights is
   /// cut.
@@ -77,8 +92,10 @@ public:
   double getOperations(const Level &level) const;
   double getScalarOperations() const;
 
-  /// Bytes a second that so many threads read, each on a core of its own.
+  /// Bytes a second that so many threads read, each on a core of its own; and
+  /// of weights that kernels for rows of this layout take.
   double getBandwidth(int64_t threads) const;
+  double getBandwidth(int64_t threads, const RowLayout &layout) const;
 
 private:
   /// What was found by measuring the kernel.

@@ -23,7 +23,12 @@ SmallVector<Value> PrefetchState::initial(KernelBuilder &b,
 SmallVector<Value> PrefetchState::step(KernelBuilder &b,
                                        const Prefetch &prefetch,
                                        ValueRange state) {
-  constexpr int64_t kPage = 4096, kBursts = kPage / 64;
+  constexpr int64_t kPage = 4096, kWindow = Prefetch::kLines * kPage;
+  constexpr int64_t kBursts = kPage / 64;
+  Value windows = b.div(prefetch.bytes, kWindow);
+  Value rest = b.rem(prefetch.bytes, kWindow);
+  Value restStride =
+      b.mul(b.div(b.add(rest, Prefetch::kBytes - 1), Prefetch::kBytes), 64);
   Value wait = b.sub(state[0], b.constant(1)), begin = state[1];
   auto due = scf::IfOp::create(
       b, b.equal(wait, 0),
@@ -31,12 +36,13 @@ SmallVector<Value> PrefetchState::step(KernelBuilder &b,
         KernelBuilder b(loc, nested);
         Value end = b.min(b.add(begin, prefetch.perStep), prefetch.end);
         b.loop(begin, end, b.constant(1), [&](KernelBuilder &b, Value burst) {
-          Value group = b.div(burst, kBursts), line = b.rem(burst, kBursts);
-          Value at = b.at(
-              prefetch.stream,
-              b.add(b.mul(group, Prefetch::kLines * kPage), b.mul(line, 64)));
-          for (int64_t page = 0; page < Prefetch::kLines; ++page)
-            LLVM::Prefetch::create(b, b.at(at, page * kPage), /*rw=*/0,
+          Value window = b.div(burst, kBursts), line = b.rem(burst, kBursts);
+          Value stride =
+              b.select(b.less(window, windows), b.constant(kPage), restStride);
+          Value at = b.at(prefetch.stream,
+                          b.add(b.mul(window, kWindow), b.mul(line, 64)));
+          for (int64_t i = 0; i < Prefetch::kLines; ++i)
+            LLVM::Prefetch::create(b, b.at(at, b.mul(stride, i)), /*rw=*/0,
                                    /*hint=*/2, /*cache=*/1);
         });
         scf::YieldOp::create(b, ValueRange{prefetch.period, end});
@@ -83,8 +89,8 @@ class FmaLoop {
 public:
   FmaLoop(const Level &level, PackFormat format, int64_t rows, int64_t begin,
           int64_t end)
-      : lanes(level.lanes), format(format), rows(rows), begin(begin), end(end) {
-  }
+      : level(level), lanes(level.lanes), format(format), rows(rows),
+        begin(begin), end(end) {}
 
   void emit(KernelBuilder &b, const TileArguments &arguments);
 
@@ -101,9 +107,12 @@ private:
   Value panelAt(KernelBuilder &b, Value panel, Value k);
   SmallVector<SmallVector<Value>> weights(KernelBuilder &b, Value panel,
                                           int64_t k, int64_t count);
+  Value loadElement(KernelBuilder &b, Value rowsAt, int64_t i, int64_t count,
+                    Value &neighbors);
   SmallVector<Value> multiply(KernelBuilder &b, Value rowsAt, Value panel,
                               int64_t count, ValueRange sums);
 
+  const Level &level;
   int64_t lanes;
   PackFormat format;
   int64_t rows, begin, end;
@@ -148,17 +157,30 @@ SmallVector<SmallVector<Value>> FmaLoop::weights(KernelBuilder &b, Value panel,
   return result;
 }
 
+/// Element `i` of `count` of packed rows. Where multiplications take a lane as
+/// a factor, it is one of a register of `neighbors`.
+Value FmaLoop::loadElement(KernelBuilder &b, Value rowsAt, int64_t i,
+                           int64_t count, Value &neighbors) {
+  int64_t lane = i % lanes, first = i - lane;
+  if (!level.hasLaneFactors || first + lanes > count)
+    return b.load(b.getF32Type(), rowsAt, i * 4, 4);
+  if (lane == 0)
+    neighbors = b.load(f32s(b), rowsAt, i * 4, 4);
+  return vector::ExtractOp::create(b, neighbors, lane);
+}
+
 /// Adds the products of `count` k.
 SmallVector<Value> FmaLoop::multiply(KernelBuilder &b, Value rowsAt,
                                      Value panel, int64_t count,
                                      ValueRange sums) {
   SmallVector<Value> next(sums);
+  Value neighbors;
   int64_t pair = format == PackFormat::F32 ? 1 : 2;
   for (int64_t k = 0; k < count; k += pair)
     for (auto [i, registers] : llvm::enumerate(weights(b, panel, k, pair)))
       for (int64_t row = 0; row < rows; ++row) {
-        Value element =
-            b.load(b.getF32Type(), rowsAt, ((k + i) * rows + row) * 4, 4);
+        Value element = loadElement(b, rowsAt, (k + i) * rows + row,
+                                    count * rows, neighbors);
         Value broadcast = vector::BroadcastOp::create(b, f32s(b), element);
         for (auto [c, weight] : llvm::enumerate(registers)) {
           Value &sum = next[row * columns() + c];
@@ -177,14 +199,15 @@ void FmaLoop::emit(KernelBuilder &b, const TileArguments &arguments) {
                    ValueRange carried) {
     return b.loop(from, to, b.constant(length), carried,
                   [&](KernelBuilder &b, Value k, ValueRange carried) {
-                    ValueRange state = carried.drop_front(numSums);
+                    SmallVector<Value> ahead;
+                    if (hasPrefetch)
+                      ahead = PrefetchState::step(b, arguments.prefetch,
+                                                  carried.drop_front(numSums));
                     SmallVector<Value> next =
                         multiply(b, b.at(arguments.rows, b.mul(k, rows * 4)),
                                  panelAt(b, arguments.panel, k), length,
                                  carried.take_front(numSums));
-                    if (hasPrefetch)
-                      next.append(
-                          PrefetchState::step(b, arguments.prefetch, state));
+                    next.append(ahead);
                     return next;
                   });
   };
@@ -215,12 +238,22 @@ int64_t mlir::moe::maxFmaRows(const Level &level) {
   return maxAccumulators(level) / 2;
 }
 
+/// Whether loops over so many rows and registers of columns need no stack.
+static bool fits(const Level &level, int64_t rows, int64_t columns) {
+  if (rows * columns > maxAccumulators(level))
+    return false;
+  // Elements of rows that come in registers need more of them than broadcasts.
+  constexpr int64_t kElements = 6;
+  return !level.hasLaneFactors ||
+         (rows + 1) * columns <= level.registers - kElements;
+}
+
 void mlir::moe::emitFmaTile(KernelBuilder &b, const Level &level,
                             PackFormat format, int64_t rows,
                             const TileArguments &arguments) {
   int64_t registers = kPanelColumns / level.lanes;
   int64_t columns = registers;
-  while (columns > 1 && rows * columns > maxAccumulators(level))
+  while (columns > 1 && !fits(level, rows, columns))
     columns /= 2;
   for (int64_t begin = 0; begin < registers; begin += columns)
     FmaLoop(level, format, rows, begin, begin + columns).emit(b, arguments);

@@ -24,15 +24,16 @@
 
 namespace mlir::moe {
 
-/// What a kernel prefetches while it works: of the bytes from `stream` on, the
-/// bursts `begin..end`, `perStep` of them in every `period`-th step.
+/// What a kernel prefetches while it works: of the `bytes` from `stream` on,
+/// the bursts `begin..end`, `perStep` of them in every `period`-th step.
 struct Prefetch {
   /// Lines of a burst, each of another page of 4 KiB: the memory serves several
-  /// places faster than one. A stream is 32 KiB after 32 KiB.
+  /// places faster than one. A stream is 32 KiB after 32 KiB; what remains is
+  /// as many places, nearer to each other.
   static constexpr int64_t kLines = 8;
   static constexpr int64_t kBytes = kLines * 64;
 
-  Value stream, begin, end, perStep, period;
+  Value stream, bytes, begin, end, perStep, period;
 };
 
 /// What a kernel works on. Pointers, but for `count`, the number of k, and

@@ -86,18 +86,35 @@ void mlir::moe::forEachRegister(
     body(b, constantIndex(b, whole), size - whole);
 }
 
-Value mlir::moe::foldTo(ImplicitLocOpBuilder &b, int64_t lanes, Value vector) {
+/// Combines the upper half with the lower half until `lanes` lanes are left.
+static Value fold(ImplicitLocOpBuilder &b, int64_t lanes, Value vector,
+                  function_ref<Value(Value low, Value high)> combine) {
   int64_t size = cast<VectorType>(vector.getType()).getNumElements();
   for (; size > lanes; size /= 2) {
     SmallVector<int64_t> low(size / 2);
     std::iota(low.begin(), low.end(), 0);
     SmallVector<int64_t> high =
         llvm::map_to_vector(low, [&](int64_t lane) { return lane + size / 2; });
-    vector = arith::AddFOp::create(
-        b, vector::ShuffleOp::create(b, vector, vector, low),
-        vector::ShuffleOp::create(b, vector, vector, high));
+    vector = combine(vector::ShuffleOp::create(b, vector, vector, low),
+                     vector::ShuffleOp::create(b, vector, vector, high));
   }
   return vector;
+}
+
+Value mlir::moe::foldTo(ImplicitLocOpBuilder &b, int64_t lanes, Value vector) {
+  return fold(b, lanes, vector, [&](Value low, Value high) -> Value {
+    return arith::AddFOp::create(b, low, high);
+  });
+}
+
+Value mlir::moe::maxLane(ImplicitLocOpBuilder &b, Value vector) {
+  // What maxps does, which maximumf with its NaN is not.
+  Value max = fold(b, 1, vector, [&](Value low, Value high) -> Value {
+    Value isLarger =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, low, high);
+    return arith::SelectOp::create(b, isLarger, low, high);
+  });
+  return vector::ExtractOp::create(b, max, 0);
 }
 
 /// Of each 128 bits of `x` and `y`: x0+x2, y0+y2, x1+x3, y1+y3; with `pairs`,

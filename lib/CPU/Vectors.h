@@ -47,6 +47,9 @@ void forEachRegister(
 /// Adds the upper half to the lower half until `lanes` lanes are left.
 Value foldTo(ImplicitLocOpBuilder &b, int64_t lanes, Value vector);
 
+/// The largest lane. NaN may be ignored.
+Value maxLane(ImplicitLocOpBuilder &b, Value vector);
+
 /// The sums of the lanes of four vectors, as one vector of 4 lanes.
 Value sumEach(ImplicitLocOpBuilder &b, ValueRange vectors);
 

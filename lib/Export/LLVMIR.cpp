@@ -2,10 +2,10 @@
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The target machine is the oldest x86-64: what a function may use beyond it
-// says the function itself, in its attributes. Products and sums are never
-// contracted unless the IR says so, because the bits of a result are part of
-// what the compiler promises.
+// The target machine is the oldest of its architecture: what a function may use
+// beyond it says the function itself, in its attributes. Products and sums are
+// never contracted unless the IR says so, because the bits of a result are part
+// of what the compiler promises.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,7 +24,6 @@
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
-#include "llvm/Target/TargetMachine.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -56,22 +55,30 @@ void mlir::moe::registerTranslations(DialectRegistry &registry) {
   });
 }
 
-static std::unique_ptr<llvm::TargetMachine> createTargetMachine() {
+/// The machine of a triple, x86-64 or AArch64.
+static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+createTargetMachine(const llvm::Triple &triple) {
   LLVMInitializeX86TargetInfo();
   LLVMInitializeX86Target();
   LLVMInitializeX86TargetMC();
   LLVMInitializeX86AsmPrinter();
-  llvm::Triple triple(kTargetTriple);
+  LLVMInitializeAArch64TargetInfo();
+  LLVMInitializeAArch64Target();
+  LLVMInitializeAArch64TargetMC();
+  LLVMInitializeAArch64AsmPrinter();
   std::string error;
   const llvm::Target *target =
       llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!target)
+    return llvm::createStringError(error);
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   options.FunctionSections = true;
   options.DataSections = true;
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, "x86-64", /*Features=*/"", options, llvm::Reloc::PIC_,
-      /*CM=*/std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+      triple, triple.isX86() ? "x86-64" : "generic", /*Features=*/"", options,
+      llvm::Reloc::PIC_, /*CM=*/std::nullopt,
+      llvm::CodeGenOptLevel::Aggressive));
 }
 
 static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
@@ -100,18 +107,20 @@ static std::string hash(const llvm::Module &module) {
 FailureOr<TranslatedModule>
 mlir::moe::translateToLLVMIR(ModuleOp module, const ModuleInterface &interface,
                              llvm::LLVMContext &context) {
-  std::unique_ptr<llvm::TargetMachine> machine = createTargetMachine();
+  auto machine = createTargetMachine(llvm::Triple(interface.triple));
+  if (!machine)
+    return emitError(module.getLoc(), llvm::toString(machine.takeError()));
   auto llvmModule = translateModuleToLLVMIR(module, context, "module");
   if (!llvmModule)
     return failure();
-  llvmModule->setTargetTriple(machine->getTargetTriple());
-  llvmModule->setDataLayout(machine->createDataLayout());
+  llvmModule->setDataLayout((*machine)->createDataLayout());
   llvmModule->setPICLevel(llvm::PICLevel::BigPIC);
   std::string buildId = hash(*llvmModule);
   if (llvm::Error error = addEntryTables(*llvmModule, interface, buildId))
     return emitError(module.getLoc(), llvm::toString(std::move(error)));
-  optimize(*llvmModule, *machine);
-  return TranslatedModule{std::move(llvmModule), std::move(buildId)};
+  optimize(*llvmModule, **machine);
+  return TranslatedModule{std::move(llvmModule), std::move(*machine),
+                          std::move(buildId)};
 }
 
 //===----------------------------------------------------------------------===//
@@ -122,9 +131,8 @@ std::string mlir::moe::emitObject(TranslatedModule module) {
   SmallVector<char, 0> object;
   llvm::raw_svector_ostream os(object);
   llvm::legacy::PassManager passes;
-  std::unique_ptr<llvm::TargetMachine> machine = createTargetMachine();
-  machine->addPassesToEmitFile(passes, os, /*DwoOut=*/nullptr,
-                               llvm::CodeGenFileType::ObjectFile);
+  module.machine->addPassesToEmitFile(passes, os, /*DwoOut=*/nullptr,
+                                      llvm::CodeGenFileType::ObjectFile);
   passes.run(*module.llvmModule);
   return std::string(object.begin(), object.end());
 }

@@ -5,7 +5,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "Manifest.h"
-#include "moe/Export/LLVMIR.h"
 #include "moe/Params/Archive.h"
 
 #include "mlir/Support/DebugStringHelper.h"
@@ -147,7 +146,7 @@ mlir::moe::makeManifest(const ModuleInterface &interface,
     else
       json.attribute("weights", nullptr);
     json.attributeObject("target", [&] {
-      json.attribute("triple", kTargetTriple);
+      json.attribute("triple", interface.triple);
       json.attributeArray("levels", [&] {
         for (const Level &level : interface.levels)
           writeLevel(json, level);

@@ -7,6 +7,8 @@
 #include "moe/Export/ModuleInterface.h"
 #include "moe/Params/ParameterProgram.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
 using namespace mlir;
 using namespace mlir::moe;
 
@@ -79,6 +81,13 @@ FailureOr<ModuleInterface> ModuleInterface::get(ModuleOp module) {
   if (failed(readArray<DictionaryAttr>(module->getAttr(kLevelsAttr),
                                        interface.levels, readLevel)))
     return expected(kLevelsAttr, "ISA levels with their features");
+  StringRef tripleName = LLVM::LLVMDialect::getTargetTripleAttrName();
+  auto triple = module->getAttrOfType<StringAttr>(tripleName);
+  if (!triple)
+    return emitError(module.getLoc(), "expected attribute '")
+           << tripleName << "' to name a target, got "
+           << module->getAttr(tripleName);
+  interface.triple = triple.getValue();
   Attribute stages = module->getAttr(kStagesAttr);
   if (stages && failed(readStrings(stages, interface.stages)))
     return expected(kStagesAttr, "names of stages");

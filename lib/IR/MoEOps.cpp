@@ -226,7 +226,7 @@ LogicalResult ExpertFfnOp::verify() {
 
 LogicalResult AttentionOp::verify() {
   int64_t heads = extent(getQ(), 1), size = extent(getQ(), 2);
-  int64_t kv = extent(getKCache(), 3), cached = extent(getKCache(), 4);
+  int64_t kv = extent(getKCache(), 2), cached = extent(getKCache(), 4);
   for (int64_t e : {heads, size, kv, cached})
     if (ShapedType::isDynamic(e)) // attention_c1
       return emitOpError("expected static heads and head size, got ")
@@ -272,9 +272,8 @@ LogicalResult AttentionOp::verify() {
 LogicalResult CacheUpdateOp::verify() {
   ArrayRef<int64_t> row =
       cast<ShapedType>(getRows().getType()).getShape().take_back(2);
-  ArrayRef<int64_t> cache =
-      cast<ShapedType>(getCache().getType()).getShape().take_back(2);
-  if (row != cache || llvm::is_contained(row, ShapedType::kDynamic))
+  int64_t cache[] = {extent(getCache(), 2), extent(getCache(), 4)};
+  if (row != ArrayRef(cache) || llvm::is_contained(row, ShapedType::kDynamic))
     return emitOpError(
                "expected rows of the cache's static ") // cache_update_c1
            << str(cache) << ", got " << str(row);

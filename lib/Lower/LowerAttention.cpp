@@ -91,7 +91,7 @@ struct LowerCacheUpdate : OpRewritePattern<CacheUpdateOp> {
                      Value value = load(b, op.getRows(), {r.row, h, d});
                      memref::StoreOp::create(
                          b, value, op.getCache(),
-                         ValueRange{op.getLayer(), r.slot, r.position, h, d});
+                         ValueRange{op.getLayer(), r.slot, h, r.position, d});
                    });
                  });
                });
@@ -134,7 +134,7 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
   static void lowerHead(ImplicitLocOpBuilder &b, AttentionOp op, RaggedRow r,
                         Value head) {
     auto q = cast<ShapedType>(op.getQ().getType());
-    int64_t kv = op.getKCache().getType().getDimSize(3);
+    int64_t kv = op.getKCache().getType().getDimSize(2);
     Value zero = constantIndex(b, 0), one = constantIndex(b, 1);
     Value size = constantIndex(b, q.getDimSize(2));
     Value kvHead =
@@ -155,7 +155,7 @@ struct LowerAttention : OpRewritePattern<AttentionOp> {
     if (op.getLengths())
       end = toIndex(b, load(b, op.getLengths(), r.sequence));
     auto cached = [&](ImplicitLocOpBuilder &b, Value cache, Value j, Value d) {
-      return load(b, cache, {op.getLayer(), r.slot, j, kvHead, d});
+      return load(b, cache, {op.getLayer(), r.slot, kvHead, j, d});
     };
     auto score = [&](ImplicitLocOpBuilder &b, Value j) -> Value {
       Value dot = forLoop(b, zero, size, constantF32(b, 0),

@@ -30,7 +30,8 @@ static void lowerLoad(LoadParameterOp load, int64_t index, Value call) {
   Value table = loadCallField(b, call, CallField::Parameters);
   Value slot = LLVM::GEPOp::create(b, pointer, pointer, table,
                                    ArrayRef<LLVM::GEPArg>{index});
-  Value base = LLVM::LoadOp::create(b, pointer, slot);
+  auto base = LLVM::LoadOp::create(b, pointer, slot);
+  base.setInvariant(true);
   auto parameter = SymbolTable::lookupNearestSymbolFrom<ParameterOp>(
       load, load.getParameterAttr());
   ArrayRef<int64_t> shape = parameter.getTensorType().getShape();

@@ -26,8 +26,9 @@ static std::unique_ptr<Pass> verify(Form form) {
   return createVerifyFormPass(VerifyFormPassOptions{form});
 }
 
-/// Form *graph* to *fused*.
-static void addFusion(OpPassManager &pm, const CompileOptions &options) {
+void mlir::moe::buildFusionPipeline(OpPassManager &pm,
+                                    const CompileOptions &options) {
+  pm.addPass(verify(Form::Graph));
   pm.addPass(createFuseRoutePass());
   pm.addPass(createFuseExpertFfnPass());
   pm.addPass(createLinalgElementwiseOpFusionPass());
@@ -54,9 +55,7 @@ static void addBufferization(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createCSEPass());
 }
 
-/// The ISA levels to compile for: without a choice, those that the products
-/// gain from.
-static SmallVector<std::string> getLevels(const CompileOptions &options) {
+SmallVector<std::string> mlir::moe::getLevels(const CompileOptions &options) {
   if (!options.isa.empty())
     return SmallVector<std::string>(options.isa.begin(), options.isa.end());
   switch (options.compute) {
@@ -118,11 +117,8 @@ static void addLLVM(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createReconcileUnrealizedCastsPass());
 }
 
-void mlir::moe::buildCompilePipeline(OpPassManager &pm,
-                                     const CompileOptions &options) {
-  pm.addPass(verify(Form::Graph));
-  if (options.fuse)
-    addFusion(pm, options);
+void mlir::moe::buildLoweringPipeline(OpPassManager &pm,
+                                      const CompileOptions &options) {
   if (options.trace)
     pm.addNestedPass<func::FuncOp>(createLowerNamesPass());
   // Every layer function has one call: inlining makes one function of an entry
@@ -138,11 +134,19 @@ void mlir::moe::buildCompilePipeline(OpPassManager &pm,
   pm.addPass(verify(Form::Target));
 }
 
+void mlir::moe::buildCompilePipeline(OpPassManager &pm,
+                                     const CompileOptions &options) {
+  if (options.fuse)
+    buildFusionPipeline(pm, options);
+  else
+    pm.addPass(verify(Form::Graph));
+  buildLoweringPipeline(pm, options);
+}
+
 void mlir::moe::buildExplainPipeline(OpPassManager &pm,
                                      const CompileOptions &options,
                                      int64_t threads) {
-  pm.addPass(verify(Form::Graph));
-  addFusion(pm, options);
+  buildFusionPipeline(pm, options);
   CpuExplainPassOptions explain;
   explain.levels.assign(options.isa.begin(), options.isa.end());
   explain.threads = threads;

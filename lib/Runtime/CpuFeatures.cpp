@@ -7,12 +7,19 @@
 #include "Runtime/CpuFeatures.h"
 
 #include <algorithm>
+#include <sched.h>
+
+#if defined(__x86_64__)
 #include <cerrno>
 #include <cpuid.h>
 #include <cstring>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#else
+#error "expected x86-64 or AArch64"
+#endif
 
 using namespace moe::runtime;
 
@@ -32,7 +39,8 @@ static constexpr uint64_t kYmm = 0x06;
 static constexpr uint64_t kZmm = kYmm | 0xe0;
 static constexpr uint64_t kTile = 0x60000;
 
-// Intel SDM volume 2, CPUID; AMD64 APM volume 3, appendix E.
+// Intel SDM volume 2, CPUID; AMD64 APM volume 3, appendix E;
+// Documentation/arch/arm64/elf_hwcaps.rst of Linux.
 static constexpr Feature kFeatures[] = {
     {"sse3", &CpuId::leaf1Ecx, 0, 0},
     {"ssse3", &CpuId::leaf1Ecx, 9, 0},
@@ -67,29 +75,8 @@ static constexpr Feature kFeatures[] = {
     {"avx512bf16", &CpuId::leaf7_1Eax, 5, kZmm},
     {"sahf", &CpuId::extended1Ecx, 0, 0},
     {"lzcnt", &CpuId::extended1Ecx, 5, 0},
+    {"neon", &CpuId::hwcap, 1, 0},
 };
-
-CpuId CpuId::host() {
-  CpuId cpu;
-  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
-  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx))
-    cpu.leaf1Ecx = ecx;
-  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
-    cpu.leaf7Ebx = ebx;
-    cpu.leaf7Ecx = ecx;
-    cpu.leaf7Edx = edx;
-    if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx))
-      cpu.leaf7_1Eax = eax;
-  }
-  if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx))
-    cpu.extended1Ecx = ecx;
-  constexpr int kOsXsave = 27; // XGETBV is legal.
-  if (cpu.leaf1Ecx >> kOsXsave & 1) {
-    asm("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-    cpu.xcr0 = uint64_t(edx) << 32 | eax;
-  }
-  return cpu;
-}
 
 static bool hasFeature(std::string_view name, const CpuId &cpu) {
   for (const Feature &feature : kFeatures)
@@ -123,6 +110,37 @@ std::string moe::runtime::missingFeatures(std::string_view features,
   return missing;
 }
 
+int64_t moe::runtime::availableCpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0)
+    return 1;
+  return CPU_COUNT(&set);
+}
+
+#if defined(__x86_64__)
+
+CpuId CpuId::host() {
+  CpuId cpu;
+  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx))
+    cpu.leaf1Ecx = ecx;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+    cpu.leaf7Ebx = ebx;
+    cpu.leaf7Ecx = ecx;
+    cpu.leaf7Edx = edx;
+    if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx))
+      cpu.leaf7_1Eax = eax;
+  }
+  if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx))
+    cpu.extended1Ecx = ecx;
+  constexpr int kOsXsave = 27; // XGETBV is legal.
+  if (cpu.leaf1Ecx >> kOsXsave & 1) {
+    asm("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+    cpu.xcr0 = uint64_t(edx) << 32 | eax;
+  }
+  return cpu;
+}
+
 std::string moe::runtime::requestFeatures(std::string_view features) {
   bool needsTiles = false;
   forEachName(features,
@@ -138,9 +156,14 @@ std::string moe::runtime::requestFeatures(std::string_view features) {
                           strerror(error);
 }
 
-int64_t moe::runtime::availableCpus() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0)
-    return 1;
-  return CPU_COUNT(&set);
+#else
+
+CpuId CpuId::host() {
+  CpuId cpu;
+  cpu.hwcap = getauxval(AT_HWCAP);
+  return cpu;
 }
+
+std::string moe::runtime::requestFeatures(std::string_view) { return ""; }
+
+#endif

@@ -13,8 +13,8 @@
 
 namespace moe::runtime {
 
-/// The answers of cpuid and xgetbv that tell features apart; all zero on a CPU
-/// that has no such leaf.
+/// What tells features apart: on x86-64 the answers of cpuid and xgetbv, on
+/// AArch64 those of the system. Zero where there is no such answer.
 struct CpuId {
   uint32_t leaf1Ecx = 0;
   uint32_t leaf7Ebx = 0, leaf7Ecx = 0, leaf7Edx = 0;
@@ -22,6 +22,7 @@ struct CpuId {
   uint32_t extended1Ecx = 0;
   /// Register state that the operating system saves (XCR0).
   uint64_t xcr0 = 0;
+  uint32_t hwcap = 0; ///< the lower half of AT_HWCAP
 
   /// Asks the CPU that this runs on.
   static CpuId host();

@@ -183,6 +183,7 @@ Expected<Manifest> moe::runtime::parseManifest(std::string_view text,
   manifest.compiler = root["compiler"]["name"].string() + " " +
                       root["compiler"]["version"].string();
   manifest.compute = root["compute"].string();
+  manifest.triple = root["target"]["triple"].string();
   manifest.module = readFile(root["module"], "hash");
   manifest.buildId = root["module"]["build_id"].string();
   if (JsonValue weights = root["weights"]; !weights.isNull())

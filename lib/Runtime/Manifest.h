@@ -70,6 +70,7 @@ struct ModelRecord {
 struct Manifest {
   std::string compiler; ///< name and version
   std::string compute;
+  std::string triple; ///< of the module, as LLVM writes it
   FileRecord module;
   std::string buildId;
   std::optional<FileRecord> weights; ///< its hash is that of its header

@@ -56,9 +56,19 @@ chooseLevel(const moe_module &info, const std::string &path, const char *isa) {
   return invalidPackage(path, ": expected a level, got none");
 }
 
+/// The first part of triples of modules that this runtime can load.
+#if defined(__x86_64__)
+static constexpr std::string_view kArchitecture = "x86_64";
+#else
+static constexpr std::string_view kArchitecture = "aarch64";
+#endif
+
 Expected<Module> Module::load(const std::string &folder,
                               const Manifest &manifest, const char *isa) {
   std::string path = folder + "/" + manifest.module.file;
+  if (manifest.triple.substr(0, manifest.triple.find('-')) != kArchitecture)
+    return makeError(MOE_UNSUPPORTED_CPU, path, ": expected code for ",
+                     kArchitecture, ", got ", manifest.triple);
   if (auto error = checkFile(path, manifest.module))
     return *std::move(error);
 

@@ -48,7 +48,15 @@ private:
   Trace(const Manifest &manifest, Memory memory, uint64_t capacity);
 
   /// What `llvm.readcyclecounter` reads.
-  static uint64_t readCounter() { return __builtin_ia32_rdtsc(); }
+  static uint64_t readCounter() {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    uint64_t value;
+    asm volatile("mrs %0, cntvct_el0" : "=r"(value));
+    return value;
+#endif
+  }
 
   /// Ticks of the counter in a microsecond, measured since the start.
   double ticksPerMicrosecond() const;

@@ -47,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
                 "--format", help="of weights: f32, bf16, f16, int8, q8_0, q4_0, mxfp4; default: their own"
             )
             command.add_argument("--compute", help="what products round their rows to: f32, the default, bf16 or int8")
+            command.add_argument(
+                "--isa", metavar="LEVELS", help="of CPUs: v3,v4 and others of x86-64, or neon of AArch64"
+            )
+            command.add_argument(
+                "--target", type=Path, metavar="FILE", help="of moe-compile --tune: how to cut the work"
+            )
 
     summary = "say what a package is"
     command = commands.add_parser("inspect", help=summary, description=summary)
@@ -79,7 +85,14 @@ def _print(text: str, end: str = "\n") -> None:
 
 def _compile(options: argparse.Namespace) -> None:
     compile_checkpoint(
-        options.checkpoint, options.output, options.block, options.shapes_only, options.format, options.compute
+        options.checkpoint,
+        options.output,
+        options.block,
+        options.shapes_only,
+        options.format,
+        options.compute,
+        options.isa,
+        options.target,
     )
 
 

@@ -18,7 +18,12 @@ _SOURCES = ("config.json", "generation_config.json")
 
 
 def compile(
-    program: Program, package: str | os.PathLike[str], format: str | None = None, compute: str | None = None
+    program: Program,
+    package: str | os.PathLike[str],
+    format: str | None = None,
+    compute: str | None = None,
+    isa: str | None = None,
+    target: str | os.PathLike[str] | None = None,
 ) -> None:
     """Compile a program.
 
@@ -33,6 +38,11 @@ def compile(
     compute : str or None
         What products round their rows to, as `moe.grouped_matmul` describes it: ``"f32"``, the default; ``"bf16"`` for
         weights in bf16, int8, q8_0, q4_0 and mxfp4; ``"int8"`` for the last four. Other products keep f32.
+    isa : str or None
+        ISA levels to compile for, as ``"v3,v4"``, or ``"neon"``, which is AArch64's. None chooses levels of x86-64 that
+        `compute` gains from.
+    target : path or None
+        File of ``moe-compile --tune`` that says how to cut the work; no result depends on it.
 
     Raises
     ------
@@ -41,7 +51,7 @@ def compile(
     """
     with tempfile.TemporaryDirectory() as checkpoint:
         program.save_weights(checkpoint)
-        options = [f"--checkpoint={checkpoint}", "-o", package, *_options(format, compute)]
+        options = [f"--checkpoint={checkpoint}", "-o", package, *_options(format, compute, isa, target)]
         _run([find_tool("moe-compile"), "-", *options], str(program))
 
 
@@ -52,6 +62,8 @@ def compile_checkpoint(
     shapes_only: bool = False,
     format: str | None = None,
     compute: str | None = None,
+    isa: str | None = None,
+    target: str | os.PathLike[str] | None = None,
 ) -> None:
     """Compile a Hugging Face checkpoint.
 
@@ -65,8 +77,11 @@ def compile_checkpoint(
         Name of a module with experts, e.g. ``model.layers.0.mlp``, to compile that module alone.
     shapes_only : bool
         Compile from config.json alone, to a package without weights.
-    format, compute : str or None
-        How weights of products are stored and what rows are rounded to, as in `compile`.
+    format, compute, isa : str or None
+        How weights of products are stored and what rows are rounded to, and what CPUs the package is
+        for, as in `compile`.
+    target : path or None
+        As in `compile`.
 
     Raises
     ------
@@ -79,12 +94,14 @@ def compile_checkpoint(
     copies = [file] if (file := checkpoint / "tokenizer.json").exists() else []
     options = [f"--source={file}" for file in sources] + [f"--copy={file}" for file in copies]
     options += ["--shapes-only"] * shapes_only
-    options += _options(format, compute)
+    options += _options(format, compute, isa, target)
     _run([find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", package, *options], text)
 
 
-def _options(format: str | None, compute: str | None) -> list[str]:
-    options = {"format": format, "compute": compute}
+def _options(
+    format: str | None, compute: str | None, isa: str | None, target: str | os.PathLike[str] | None
+) -> list[str]:
+    options = {"format": format, "compute": compute, "isa": isa, "target": target}
     return [f"--{name}={value}" for name, value in options.items() if value is not None]
 
 

@@ -47,8 +47,17 @@ def choose(logits: np.ndarray, temperature: float, top_p: float, random: np.rand
         return int(np.argmax(logits))
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max())
-    order = np.argsort(-powers, kind="stable")
+    if top_p == 1:
+        cumulative = np.cumsum(powers)
+        return int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
+    # Few tokens of a large vocabulary are probable: the others are not sorted.
+    enough = top_p * powers.sum()
+    for cutoff in (2**-8, 2**-16, 0):
+        likely = np.flatnonzero(powers >= cutoff)
+        if powers[likely].sum() >= enough:
+            break
+    order = likely[np.argsort(-powers[likely], kind="stable")]
     cumulative = np.cumsum(powers[order])
-    last = np.searchsorted(cumulative, top_p * cumulative[-1])
+    last = min(np.searchsorted(cumulative, enough), len(order) - 1)
     drawn = np.searchsorted(cumulative, random.random() * cumulative[last], side="right")
     return int(order[drawn])

@@ -26,8 +26,7 @@ from cell import Cell
 from contender import Contender, Refusal, place
 from environments import OURS, PEERS, ROOT
 from layer import Exact, make_inputs, write_weights
-from models import MODELS, work, write_checkpoint
-from models import TOKENS as LENGTHS
+from models import CALLS, MODELS, work, write_checkpoint
 from models import inputs as make_tokens
 from models import shapes as tensors
 from shapes import BITS, KINDS, ROUTINGS, SHAPES, TOKENS, Kind, Shape
@@ -153,9 +152,9 @@ class Run:
             write_checkpoint(config, weights)
             (weights / "done").touch()
         runs = []
-        for tokens in sorted(LENGTHS, reverse=True):
-            cell = Cell({"model": name, "tokens": tokens}, kind, *work(config, tokens, bits))
-            runs.append((cell, make_tokens(config, tokens)))
+        for tokens, past in CALLS:
+            cell = Cell({"model": name, "tokens": tokens, "past": past}, kind, *work(config, tokens, past, bits))
+            runs.append((cell, make_tokens(config, tokens, past)))
         size = sum(map(math.prod, tensors(config).values())) * bits / 8
         peers = [
             replace(PEERS["llama-cpp-python"], variants={name: ("GGUF",) for name in ("bf16", "q8_0", "q4_0", "mxfp4")})

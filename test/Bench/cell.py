@@ -156,7 +156,7 @@ class Cell:
         return max(self.result["flops"] / rates[unit], self.result["bytes"] / rates[machine.BANDWIDTH])
 
     def __str__(self) -> str:
-        labels = ("layer", "model", "kind", "routing", "tokens")
+        labels = ("layer", "model", "kind", "routing", "tokens", "past")
         described = " ".join(str(self.result[name]) for name in labels if name in self.result)
         times = [
             f"{name} {1e3 * found['median']:.2f} ms "

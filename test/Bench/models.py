@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Whole models with random weights, of four layers, beside llama.cpp: prompts, and one token behind a prompt."""
+"""Whole models with random weights beside llama.cpp: prompts, and one token behind a prompt.
+
+They have four layers; gpt-oss has two, so that its vocabulary does not fill the memory.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,7 @@ MODELS = {
         "model_type": "gpt_oss",
         "head_dim": 64,
         "hidden_size": 2880,
+        "num_hidden_layers": 2,
         "intermediate_size": 2880,
         "num_attention_heads": 64,
         "num_key_value_heads": 8,
@@ -76,8 +80,8 @@ MODELS = {
     },
 }
 
-TOKENS = (1, 16, 128, 512)
-"""Of a call; one is decoded behind a prompt."""
+CALLS = ((512, 0), (128, 0), (16, 0), (1, 128), (1, 3968))
+"""Tokens of a call, and how many are in the cache before it."""
 
 
 def count_experts(config: dict) -> int:
@@ -159,17 +163,19 @@ def write_checkpoint(config: dict, folder: Path) -> None:
             file.write((one if name.endswith("norm.weight") else pool[start : start + size]).data)
 
 
-def inputs(config: dict, tokens: int) -> np.ndarray:
-    """Random tokens [calls, T] i32."""
+def inputs(config: dict, tokens: int, past: int) -> np.ndarray:
+    """Random tokens [calls, 1 + T] i32 behind how many are in the cache."""
     rng = np.random.default_rng(tokens)
-    return rng.integers(0, config["vocab_size"], (31 if tokens == 1 else 7, tokens), np.int32)
+    rows = rng.integers(0, config["vocab_size"], (31 if tokens == 1 else 7, 1 + tokens), np.int32)
+    rows[:, 0] = past
+    return rows
 
 
-def work(config: dict, tokens: int, bits: float) -> tuple[float, float]:
-    """Operations of the products of a call, and bytes of the weights that they read.
+def work(config: dict, tokens: int, past: int, bits: float) -> tuple[float, float]:
+    """Operations of the products of a call, and bytes of the weights that they read and of the cache in f32.
 
     The bytes are exact for one token. Of more, an expert has none with a chance of (1 - k/E)^T, if each chooses at
-    random. Attention is left out: the caches are small. One row of logits is wanted.
+    random. Attention's operations are left out. One row of logits is wanted.
     """
     sizes = {name: int(np.prod(shape)) for name, shape in shapes(config).items()}
     head = sizes.pop("lm_head.weight")
@@ -178,4 +184,8 @@ def work(config: dict, tokens: int, bits: float) -> tuple[float, float]:
     dense = sum(sizes.values()) - experts
     chosen = config["num_experts_per_tok"] / count_experts(config)
     active = experts * (1 - (1 - chosen) ** tokens)
-    return 2 * (tokens * (dense + experts * chosen) + head), (dense + active + head) * bits / 8
+    width = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
+    # Every other layer has a window, if the model has one.
+    windows = [config.get("sliding_window", past), past] * (config["num_hidden_layers"] // 2)
+    cached = 2 * config["num_key_value_heads"] * width * sum(min(past, window) for window in windows)
+    return 2 * (tokens * (dense + experts * chosen) + head), (dense + active + head) * bits / 8 + 4 * cached

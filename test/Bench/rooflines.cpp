@@ -234,7 +234,7 @@ static void read(const char *data, size_t bytes) {
 /// Private memory that each thread has some of.
 struct Memory {
   Memory(size_t bytes, bool huge)
-      : part(bytes / threads / kParts / kHugePage * kHugePage) {
+      : huge(huge), part(bytes / threads / kParts / kHugePage * kHugePage) {
     size_t each = part * kParts;
     for (int id = 0; id < threads; ++id) {
       void *mapped = mmap(nullptr, each + kHugePage, PROT_READ | PROT_WRITE,
@@ -243,12 +243,20 @@ struct Memory {
         perror("rooflines: mmap");
         exit(1);
       }
+      mappings.push_back(mapped);
       char *data = reinterpret_cast<char *>(
           (reinterpret_cast<uintptr_t>(mapped) + kHugePage - 1) & -kHugePage);
       madvise(data, each, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
       memset(data, 1, each);
       starts.push_back(data);
     }
+  }
+
+  Memory(const Memory &) = delete;
+
+  ~Memory() {
+    for (void *mapped : mappings)
+      munmap(mapped, part * kParts + kHugePage);
   }
 
   double readRate(int repeats, int streams) {
@@ -260,8 +268,10 @@ struct Memory {
     });
   }
 
+  bool huge;
   size_t part;
   int next = 0;
+  std::vector<void *> mappings;
   std::vector<char *> starts;
 };
 
@@ -281,14 +291,16 @@ int main(int argc, char **argv) {
       known[name] = [unit = unit](int repeats) {
         return bestRate(repeats, unit.work, [&](int, int) { unit.run(); });
       };
-  std::unique_ptr<Memory> memories[2];
+  std::unique_ptr<Memory> memory;
   for (bool huge : {false, true})
     for (int streams : {1, 4})
       known[std::string("read_") + (huge ? "huge_" : "4k_") +
-            std::to_string(streams)] = [=, &memories](int repeats) {
-        if (!memories[huge])
-          memories[huge] = std::make_unique<Memory>(bytes, huge);
-        return memories[huge]->readRate(repeats, streams);
+            std::to_string(streams)] = [=, &memory](int repeats) {
+        if (!memory || memory->huge != huge) {
+          memory.reset(); // there may not be room for both
+          memory = std::make_unique<Memory>(bytes, huge);
+        }
+        return memory->readRate(repeats, streams);
       };
 
   for (const auto &[name, measure] : known)

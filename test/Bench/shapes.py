@@ -100,7 +100,9 @@ class Kind:
 
 KINDS = tuple(
     Kind(*pair.split("*"))
-    for pair in "f32*f32 bf16*f32 bf16*bf16 f16*f32 int8*int8 q8_0*int8 q4_0*int8 mxfp4*bf16 mxfp4*int8".split()
+    for pair in (
+        "f32*f32 bf16*f32 bf16*bf16 f16*f32 int8*int8 int8*bf16 q8_0*int8 q4_0*int8 q4_0*bf16 mxfp4*bf16 mxfp4*int8"
+    ).split()
 )
 
 ERROR = {

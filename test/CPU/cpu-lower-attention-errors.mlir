@@ -1,7 +1,7 @@
 // RUN: moe-opt %s --moe-cpu-lower-attention --verify-diagnostics
 
 !ids = memref<?xi32>
-!cache = memref<2x?x?x3x40xf32>
+!cache = memref<2x?x3x?x40xf32>
 !strided = memref<?x3x40xf32, strided<[1, 40, 120]>>
 
 func.func @strided(%rows: !strided, %cu: !ids, %past: !ids, %slot: !ids, %k: !cache, %l: index)

@@ -1,16 +1,22 @@
 // RUN: moe-opt %s --moe-cpu-lower-attention --canonicalize | FileCheck %s
 
 !ids = memref<?xi32>
-!cache = memref<2x?x?x3x40xf32>
+!cache = memref<2x?x3x?x40xf32>
 
-// Items are runs of rows times key/value heads; blocks of keys begin at absolute positions.
+// Items are runs of rows times key/value heads; blocks of keys begin at absolute positions. While a block is used, lines
+// of the next one are prefetched, if there is one.
 // CHECK-LABEL: func @blocks
-// CHECK-SAME: (%[[Q:.*]]: memref<?x6x40xf32>, {{.*}}, %[[K:.*]]: memref<2x?x?x3x40xf32>, %[[V:.*]]: memref<2x?x?x3x40xf32>, {{.*}}, %[[O:.*]]: memref
+// CHECK-SAME: (%[[Q:.*]]: memref<?x6x40xf32>, {{.*}}, %[[K:.*]]: memref<2x?x3x?x40xf32>, %[[V:.*]]: memref<2x?x3x?x40xf32>, {{.*}}, %[[O:.*]]: memref
 // CHECK-DAG: %[[C32:.*]] = arith.constant 32 : index
 // CHECK: scf.parallel
 // CHECK-DAG: memref.alloca() {alignment = 64 : i64} : memref<16x48xf32>
 // CHECK: scf.for %[[BLOCK:.*]] = %c0 to %{{.*}} step %[[C32]]
+// CHECK: %[[NEXT:.*]] = arith.addi %[[BLOCK]], %[[C32]]
+// CHECK: arith.cmpi ult, %[[NEXT]], %{{.*}}
+// CHECK: scf.if
+// CHECK: memref.prefetch %[[K]][%{{.*}}], read, locality<2>, data
 // CHECK: math.exp %{{.*}} : vector<32xf32>
+// CHECK: memref.prefetch %[[V]][%{{.*}}], read, locality<2>, data
 // CHECK-NOT: moe.attention
 func.func @blocks(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k: !cache, %v: !cache, %l: index,
                   %o: memref<?x6x40xf32>) attributes {moe.isa = "v4"} {
@@ -23,7 +29,7 @@ func.func @blocks(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %
 // CHECK-LABEL: func @tail
 // CHECK-DAG: %[[HALF:.*]] = arith.constant dense<[true, true, true, true, true, true, true, true, false, false, false, false, false, false, false, false]>
 // CHECK: vector.maskedload %{{.*}}[%{{.*}}, %{{.*}}, %c32], %[[HALF]], %{{.*}} : memref<?x6x40xf32>
-// CHECK: vector.maskedload %{{.*}}, %[[HALF]], %{{.*}} : memref<2x?x?x3x40xf32>
+// CHECK: vector.maskedload %{{.*}}, %[[HALF]], %{{.*}} : memref<2x?x3x?x40xf32>
 // CHECK: vector.maskedstore %{{.*}}, %[[HALF]], %{{.*}} : memref<?x6x40xf32>
 func.func @tail(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k: !cache, %v: !cache, %l: index,
                 %o: memref<?x6x40xf32>) attributes {moe.isa = "v4"} {
@@ -57,10 +63,10 @@ func.func @narrow(%q: memref<?x6x40xf32>, %cu: !ids, %past: !ids, %slot: !ids, %
 // CHECK: %[[THREADS:.*]] = arith.select %[[WORTH]], %{{.*}}, %c1
 // CHECK: scf.parallel {{.*}} to (%[[THREADS]])
 // CHECK-COUNT-2: memref.alloca() {alignment = 64 : i64} : memref<16x576xf32>
-func.func @many_heads(%q: memref<?x128x576xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k: memref<2x?x?x1x576xf32>,
+func.func @many_heads(%q: memref<?x128x576xf32>, %cu: !ids, %past: !ids, %slot: !ids, %k: memref<2x?x1x?x576xf32>,
                       %l: index, %o: memref<?x128x576xf32>) attributes {moe.isa = "v4"} {
   moe.attention ins(%q, %cu, %past, %slot : memref<?x128x576xf32>, !ids, !ids, !ids)
-    cache(%k, %k at %l : memref<2x?x?x1x576xf32>) outs(%o : memref<?x128x576xf32>) {scale = 0.072 : f32}
+    cache(%k, %k at %l : memref<2x?x1x?x576xf32>) outs(%o : memref<?x128x576xf32>) {scale = 0.072 : f32}
   return
 }
 

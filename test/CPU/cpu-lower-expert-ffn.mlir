@@ -29,7 +29,6 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
   // CHECK:        %[[SOURCE:.*]] = arith.divui %[[I]], %c2
   // CHECK:        vector.transfer_read %[[X]][%[[SOURCE]],
   // CHECK:        moe.panel_matmul
-  // CHECK:        moe.panel_matmul {{.*}} ahead(
   // CHECK:        %[[GATE:.*]] = vector.load
   // CHECK:        %[[UP:.*]] = vector.load
   // CHECK:        math.exp
@@ -40,8 +39,8 @@ func.func @ffn(%x: memref<?x8xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>, 
   // CHECK:          %[[LEFT:.*]] = memref.atomic_rmw addi %c0_i32, %[[UP_LEFT]]
   // CHECK:          arith.cmpi ne, %[[LEFT]], %c0_i32
   // CHECK:        vector.transfer_read %[[HIDDEN]]
-  // CHECK:        moe.panel_matmul
-  // CHECK:        moe.panel_matmul {{.*}} ahead(%[[AHEAD]][
+  // CHECK:        %[[AFTER:.*]] = arith.select %{{.*}}, %{{.*}}, %[[AHEAD]] : memref
+  // CHECK:        moe.panel_matmul {{.*}} ahead(%[[AFTER]][
   // Rows of 8 columns are not aligned.
   // CHECK-NOT:    nontemporal
   // CHECK:        vector.transfer_write %{{.*}}, %[[ROWS]]

@@ -7,8 +7,8 @@ func.func @dense(%x: memref<?x160xf32>, %w: memref<9x160x32xf32>, %y: memref<?x2
   // CHECK:     %[[FLAT:.*]] = memref.collapse_shape %[[W]]
   // CHECK:     %[[ALL:.*]] = memref.cast %[[FLAT]] : memref<46080xf32> to memref<?xf32>
   // CHECK:     %[[THREADS:.*]] = moe.num_threads
-  // CHECK:     %[[PACKED:.*]] = memref.alloc(%{{.*}}) : memref<?xi8>
   // CHECK:     %[[SUMS:.*]] = memref.alloc(%{{.*}}) : memref<?xf32>
+  // CHECK:     %[[PACKED:.*]] = memref.alloc(%{{.*}}) : memref<?xi8>
   // CHECK:     %[[TAKEN:.*]] = memref.alloc() : memref<i64>
   // CHECK:     scf.parallel
   // CHECK:       memref.atomic_rmw addi %{{.*}}, %[[TAKEN]][]
@@ -19,7 +19,7 @@ func.func @dense(%x: memref<?x160xf32>, %w: memref<9x160x32xf32>, %y: memref<?x2
   // CHECK:           %[[ROW:.*]] = vector.transfer_read %[[X]]{{.*}} {in_bounds = [true]} : memref<?x160xf32>, vector<16xf32>
   // CHECK:           vector.scatter %[[FLOATS]][%{{.*}}] [%{{.*}}], %{{.*}}, %[[ROW]]
   // CHECK:         scf.for
-  // CHECK:           moe.panel_matmul f32 rows(%[[PACKED]][%{{.*}}] count %{{.*}} : memref<?xi8>) depth 160 panel(%[[ALL]][%{{[^]]*}}] : memref<?xf32>)
+  // CHECK:           moe.panel_matmul f32 rows(%[[PACKED]][%{{.*}}] count %{{.*}} : memref<?xi8>) depth 160 k(%{{.*}} to %{{.*}}) panel(%[[ALL]][%{{[^]]*}}] : memref<?xf32>)
   // CHECK-SAME:        into(%[[SUMS]]
   // The last panel has 3 columns.
   // CHECK:           vector.transfer_write %{{.*}}, %[[Y]][%{{.*}}, %{{.*}}] : vector<16xf32>, memref<?x259xf32>
@@ -70,5 +70,23 @@ func.func @int8(%x: memref<?x64xf32>, %w: memref<1x1152xi8>, %y: memref<?x32xf32
   // CHECK:     moe.panel_matmul q4_0 compute int8
   moe.grouped_matmul packed q4_0 compute int8 ins(%x, %w : memref<?x64xf32>, memref<1x1152xi8>)
     outs(%y : memref<?x32xf32>)
+  return
+}
+
+// Of rows that L2 cannot hold, a range of k at a time with 16 panels, whose sums are stored when all ranges are done.
+// CHECK-LABEL: func @ranges(
+func.func @ranges(%x: memref<?x7168xf32>, %w: memref<40x7168x32xf32>, %y: memref<?x1280xf32>) attributes {moe.isa = "v4"} {
+  // CHECK-DAG: %[[ALL:.*]] = arith.constant 7168 : index
+  // CHECK-DAG: %[[PART:.*]] = arith.constant 1024 : index
+  // CHECK-DAG: %[[PANELS:.*]] = arith.constant 16 : index
+  // CHECK:     %[[STEP:.*]] = arith.select %{{.*}}, %[[ALL]], %[[PART]]
+  // CHECK:     scf.for %[[FIRST:.*]] = %{{.*}} to %[[END:.*]] step %[[PANELS]]
+  // CHECK:       arith.addi %[[FIRST]], %[[PANELS]]
+  // CHECK:       scf.for %[[LOWER:.*]] = %c0 to %[[ALL]] step %[[STEP]]
+  // CHECK:         scf.for %{{.*}} = %[[FIRST]] to %{{.*}} step %c1
+  // CHECK:           moe.panel_matmul {{.*}} k(%[[LOWER]] to %{{.*}})
+  // CHECK:       scf.for %{{.*}} = %[[FIRST]] to %{{.*}} step %c1
+  // CHECK:         vector.transfer_write
+  moe.grouped_matmul packed f32 ins(%x, %w : memref<?x7168xf32>, memref<40x7168x32xf32>) outs(%y : memref<?x1280xf32>)
   return
 }

@@ -30,3 +30,9 @@ module attributes {dlti.target_system_spec = #dlti.target_system_spec<"CPU" = #d
 // expected-error @below {{expected a device CPU, got}}
 module attributes {dlti.target_system_spec = #dlti.target_system_spec<
     "GPU" = #dlti.target_device_spec<"max_vector_op_width" = 64>>} {}
+
+// -----
+
+// expected-error @below {{expected a kernel as amx bf16*bf16, got bf16}}
+module attributes {dlti.target_system_spec = #dlti.target_system_spec<
+    "CPU" = #dlti.target_device_spec<"kernels" = #dlti.map<"bf16" = #dlti.map<"block_k" = 64 : i64>>>>} {}

@@ -6,15 +6,15 @@ module attributes {dlti.target_system_spec = #dlti.target_system_spec<
   // CHECK-LABEL: func private @moe.panel.bf16.bf16.amx(
   // CHECK:         arith.constant 384 : i64
   func.func @amx(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "amx"} {
-    moe.panel_matmul bf16 compute bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 2048 panel(%w[%i] : memref<?xbf16>)
-      into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xbf16>)
+    moe.panel_matmul bf16 compute bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 2048 k(%i to %i) panel(%w[%i] : memref<?xbf16>)
+      into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xbf16>)
     return
   }
   // CHECK-LABEL: func private @moe.panel.f32.f32.v4(
   // CHECK:         arith.constant 384 : i64
   func.func @f32(%rows: memref<?xi8>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "v4"} {
-    moe.panel_matmul f32 rows(%rows[%i] count %i : memref<?xi8>) depth 2048 panel(%w[%i] : memref<?xf32>)
-      into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xf32>)
+    moe.panel_matmul f32 rows(%rows[%i] count %i : memref<?xi8>) depth 2048 k(%i to %i) panel(%w[%i] : memref<?xf32>)
+      into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xf32>)
     return
   }
 }
@@ -28,15 +28,15 @@ module attributes {dlti.target_system_spec = #dlti.target_system_spec<"CPU" = #d
   // CHECK-NOT:     arith.constant 384 : i64
   // CHECK:         arith.constant 192 : i64
   func.func @amx(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "amx"} {
-    moe.panel_matmul bf16 compute bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 2048 panel(%w[%i] : memref<?xbf16>)
-      into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xbf16>)
+    moe.panel_matmul bf16 compute bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 2048 k(%i to %i) panel(%w[%i] : memref<?xbf16>)
+      into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xbf16>)
     return
   }
   // CHECK-LABEL: func private @moe.panel.f32.f32.v4(
   // CHECK:         arith.constant 384 : i64
   func.func @f32(%rows: memref<?xi8>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "v4"} {
-    moe.panel_matmul f32 rows(%rows[%i] count %i : memref<?xi8>) depth 2048 panel(%w[%i] : memref<?xf32>)
-      into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xf32>)
+    moe.panel_matmul f32 rows(%rows[%i] count %i : memref<?xi8>) depth 2048 k(%i to %i) panel(%w[%i] : memref<?xf32>)
+      into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xf32>)
     return
   }
 }

@@ -5,53 +5,53 @@
 func.func @products(%rows: memref<?xi8>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "v3"} {
   // CHECK-DAG: %[[DEPTH:.*]] = arith.constant 160 : i64
   // CHECK-DAG: memref.extract_aligned_pointer_as_index %[[ROWS]]
-  // CHECK:     call @moe.panel.f32.f32.v3(%{{.*}}, %{{.*}}, %[[DEPTH]], {{.*}}) : (!llvm.ptr, i64, i64, !llvm.ptr, !llvm.ptr, !llvm.ptr, i64)
-  moe.panel_matmul f32 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xf32>)
-    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xf32>)
+  // CHECK:     call @moe.panel.f32.f32.v3(%{{.*}}, %{{.*}}, %[[DEPTH]], {{.*}}) : (!llvm.ptr, i64, i64, i64, i64, !llvm.ptr, !llvm.ptr, !llvm.ptr)
+  moe.panel_matmul f32 rows(%rows[%i] count %i : memref<?xi8>) depth 160 k(%i to %i) panel(%w[%i] : memref<?xf32>)
+    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xf32>)
   // One function serves all shapes.
   // CHECK:     call @moe.panel.f32.f32.v3(
-  moe.panel_matmul f32 rows(%rows[%i] count %i : memref<?xi8>) depth 64 panel(%w[%i] : memref<?xf32>)
-    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xf32>)
+  moe.panel_matmul f32 rows(%rows[%i] count %i : memref<?xi8>) depth 64 k(%i to %i) panel(%w[%i] : memref<?xf32>)
+    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xf32>)
   return
 }
 
 // CHECK-LABEL: func @bf16(
 func.func @bf16(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "v4"} {
   // CHECK: call @moe.panel.bf16.f32.v4(
-  moe.panel_matmul bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xbf16>)
-    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xbf16>)
+  moe.panel_matmul bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 160 k(%i to %i) panel(%w[%i] : memref<?xbf16>)
+    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xbf16>)
   return
 }
 
 // CHECK-LABEL: func @amx(
 func.func @amx(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "amx"} {
   // CHECK: call @moe.panel.bf16.bf16.amx(
-  moe.panel_matmul bf16 compute bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xbf16>)
-    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xbf16>)
+  moe.panel_matmul bf16 compute bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 160 k(%i to %i) panel(%w[%i] : memref<?xbf16>)
+    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xbf16>)
   return
 }
 
 // CHECK-LABEL: func @int8(
 func.func @int8(%rows: memref<?xi8>, %w: memref<?xi8>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "vnni"} {
   // CHECK: call @moe.panel.q8_0.int8.vnni(
-  moe.panel_matmul q8_0 compute int8 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xi8>)
-    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xi8>)
+  moe.panel_matmul q8_0 compute int8 rows(%rows[%i] count %i : memref<?xi8>) depth 160 k(%i to %i) panel(%w[%i] : memref<?xi8>)
+    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xi8>)
   return
 }
 
 // CHECK-LABEL: func @decoded(
 func.func @decoded(%rows: memref<?xi8>, %w: memref<?xi8>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "v3"} {
   // CHECK: call @moe.panel.mxfp4.f32.v3(
-  moe.panel_matmul mxfp4 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xi8>)
-    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xi8>)
+  moe.panel_matmul mxfp4 rows(%rows[%i] count %i : memref<?xi8>) depth 160 k(%i to %i) panel(%w[%i] : memref<?xi8>)
+    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xi8>)
   return
 }
 
 // CHECK-LABEL: func @decoded_for_tiles(
 func.func @decoded_for_tiles(%rows: memref<?xi8>, %w: memref<?xi8>, %sums: memref<?xf32>, %i: index) attributes {moe.isa = "amx"} {
   // CHECK: call @moe.panel.mxfp4.bf16.amx(
-  moe.panel_matmul mxfp4 compute bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xi8>)
-    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xi8>)
+  moe.panel_matmul mxfp4 compute bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 160 k(%i to %i) panel(%w[%i] : memref<?xi8>)
+    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xi8>)
   return
 }
 

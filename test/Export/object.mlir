@@ -8,6 +8,7 @@
 // SYMBOLS:     {{[A-TV-Z]}} moe_module_info
 
 module attributes {
+  llvm.target_triple = "x86_64-unknown-linux-gnu",
   moe.functions = [{name = "f", arguments = [
     {name = "x", kind = "input", dtype = "f32", shape = []}]}],
   moe.levels = [{isa = "v3", features = ["fma"]}]

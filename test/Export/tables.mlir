@@ -1,6 +1,7 @@
 // RUN: moe-compile %s --emit=llvm-ir -o - | FileCheck %s
 
 module attributes {
+  llvm.target_triple = "x86_64-unknown-linux-gnu",
   moe.functions = [
     {name = "f", arguments = [{name = "x", kind = "input", dtype = "i32", shape = []}]},
     {name = "g", arguments = []}],

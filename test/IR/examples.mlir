@@ -106,10 +106,10 @@ func.func @expert_ffn(%x: tensor<?x160xf32>, %idx: tensor<?x4xi32>, %w: tensor<?
 // CHECK-LABEL: func.func @attention(
 // CHECK: moe.attention
 func.func @attention(%q: tensor<?x4x40xf32>, %cu: tensor<?xi32>, %past: tensor<?xi32>, %slot: tensor<?xi32>,
-                     %k_cache: memref<4x?x?x4x40xf32>, %v_cache: memref<4x?x?x4x40xf32>, %l: index,
+                     %k_cache: memref<4x?x4x?x40xf32>, %v_cache: memref<4x?x4x?x40xf32>, %l: index,
                      %sinks: tensor<4xf32>, %init: tensor<?x4x40xf32>) {
   %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>)
-         cache(%k_cache, %v_cache at %l : memref<4x?x?x4x40xf32>) sinks(%sinks : tensor<4xf32>)
+         cache(%k_cache, %v_cache at %l : memref<4x?x4x?x40xf32>) sinks(%sinks : tensor<4xf32>)
          outs(%init : tensor<?x4x40xf32>) {scale = 0.158 : f32, window = 128 : i64} -> tensor<?x4x40xf32>
   return
 }
@@ -117,9 +117,9 @@ func.func @attention(%q: tensor<?x4x40xf32>, %cu: tensor<?xi32>, %past: tensor<?
 // CHECK-LABEL: func.func @cache_update(
 // CHECK: moe.cache_update
 func.func @cache_update(%k: tensor<?x4x40xf32>, %cu: tensor<?xi32>, %past: tensor<?xi32>, %slot: tensor<?xi32>,
-                        %k_cache: memref<4x?x?x4x40xf32>, %l: index) {
+                        %k_cache: memref<4x?x4x?x40xf32>, %l: index) {
   moe.cache_update %k, %cu, %past, %slot into %k_cache[%l]
-      : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x?x4x40xf32>
+      : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x4x?x40xf32>
   return
 }
 
@@ -132,9 +132,9 @@ func.func @num_threads() {
 
 // CHECK-LABEL: func.func @panel_matmul(
 // CHECK: moe.panel_matmul
-func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
-  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
+func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %lower: index, %upper: index) {
+  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 k(%lower to %upper) panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] : memref<?xbf16>)
   return
 }
 

@@ -222,8 +222,8 @@ func.func @expert_ffn_c7_extents(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %
 
 func.func @panel_matmul_c1(%rows: memref<?xi8>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) {
   // expected-error @below {{'moe.panel_matmul' op expected weights of 'bf16', got 'memref<?xf32>'}}
-  moe.panel_matmul bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xf32>)
-    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xf32>)
+  moe.panel_matmul bf16 rows(%rows[%i] count %i : memref<?xi8>) depth 160 k(%i to %i) panel(%w[%i] : memref<?xf32>)
+    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xf32>)
   return
 }
 
@@ -231,8 +231,8 @@ func.func @panel_matmul_c1(%rows: memref<?xi8>, %w: memref<?xf32>, %sums: memref
 
 func.func @panel_matmul_c2(%rows: memref<?xi8>, %w: memref<?xf32>, %sums: memref<?xf32>, %i: index) {
   // expected-error @below {{'moe.panel_matmul' op expected a compute that goes with f32, got int8}}
-  moe.panel_matmul f32 compute int8 rows(%rows[%i] count %i : memref<?xi8>) depth 160 panel(%w[%i] : memref<?xf32>)
-    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] burst %i : memref<?xf32>)
+  moe.panel_matmul f32 compute int8 rows(%rows[%i] count %i : memref<?xi8>) depth 160 k(%i to %i) panel(%w[%i] : memref<?xf32>)
+    into(%sums[%i] : memref<?xf32>) ahead(%w[%i] : memref<?xf32>)
   return
 }
 

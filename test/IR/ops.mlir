@@ -232,43 +232,43 @@ func.func @expert_ffn_packed(%x: memref<?x160xf32>, %idx: memref<?x4xi32>, %w: m
 
 // CHECK-LABEL: func @cache_update(
 func.func @cache_update(%k: tensor<?x4x40xf32>, %cu: tensor<?xi32>, %past: tensor<?xi32>, %slot: tensor<?xi32>,
-                        %cache: memref<4x?x?x4x40xf32>, %l: index) {
-  // CHECK: moe.cache_update %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} into %{{.*}}[%{{.*}}] : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x?x4x40xf32>
+                        %cache: memref<4x?x4x?x40xf32>, %l: index) {
+  // CHECK: moe.cache_update %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} into %{{.*}}[%{{.*}}] : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x4x?x40xf32>
   moe.cache_update %k, %cu, %past, %slot into %cache[%l]
-    : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x?x4x40xf32>
+    : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x4x?x40xf32>
   return
 }
 
 // CHECK-LABEL: func @attention(
 func.func @attention(%q: tensor<?x8x40xf32>, %cu: tensor<?xi32>, %past: tensor<?xi32>, %slot: tensor<?xi32>,
-                     %k: memref<4x?x?x4x40xf32>, %v: memref<4x?x?x4x40xf32>, %l: index) {
-  // CHECK: moe.attention ins(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : tensor<?x8x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>) cache(%{{.*}}, %{{.*}} at %{{.*}} : memref<4x?x?x4x40xf32>) outs(%{{.*}} : tensor<?x8x40xf32>) {scale = 1.250000e-01 : f32, window = 8 : i64} -> tensor<?x8x40xf32>
+                     %k: memref<4x?x4x?x40xf32>, %v: memref<4x?x4x?x40xf32>, %l: index) {
+  // CHECK: moe.attention ins(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : tensor<?x8x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>) cache(%{{.*}}, %{{.*}} at %{{.*}} : memref<4x?x4x?x40xf32>) outs(%{{.*}} : tensor<?x8x40xf32>) {scale = 1.250000e-01 : f32, window = 8 : i64} -> tensor<?x8x40xf32>
   %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x8x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>)
-         cache(%k, %v at %l : memref<4x?x?x4x40xf32>) outs(%q : tensor<?x8x40xf32>)
+         cache(%k, %v at %l : memref<4x?x4x?x40xf32>) outs(%q : tensor<?x8x40xf32>)
          {scale = 0.125 : f32, window = 8 : i64} -> tensor<?x8x40xf32>
   return
 }
 
 // CHECK-LABEL: func @attention_switches(
-func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x?x1x40xf32>, %l: index,
+func.func @attention_switches(%q: memref<?x8x40xf32>, %cu: memref<?xi32>, %cache: memref<4x?x1x?x40xf32>, %l: index,
                               %bias: memref<8x255xf32>, %sinks: memref<8xbf16>) {
-  // CHECK: cache(%[[CACHE:.*]], %[[CACHE]] at %{{.*}} : memref<4x?x?x1x40xf32>) lengths(%{{.*}} : memref<?xi32>) bias(%{{.*}} : memref<8x255xf32>) sinks(%{{.*}} : memref<8xbf16>) outs(%{{.*}} : memref<?x8x40xf32>) {chunk = 8192 : i64, scale = 1.250000e-01 : f32, softcap = 5.000000e+01 : f32}
+  // CHECK: cache(%[[CACHE:.*]], %[[CACHE]] at %{{.*}} : memref<4x?x1x?x40xf32>) lengths(%{{.*}} : memref<?xi32>) bias(%{{.*}} : memref<8x255xf32>) sinks(%{{.*}} : memref<8xbf16>) outs(%{{.*}} : memref<?x8x40xf32>) {chunk = 8192 : i64, scale = 1.250000e-01 : f32, softcap = 5.000000e+01 : f32}
   moe.attention ins(%q, %cu, %cu, %cu : memref<?x8x40xf32>, memref<?xi32>, memref<?xi32>, memref<?xi32>)
-    cache(%cache, %cache at %l : memref<4x?x?x1x40xf32>) lengths(%cu : memref<?xi32>)
+    cache(%cache, %cache at %l : memref<4x?x1x?x40xf32>) lengths(%cu : memref<?xi32>)
     bias(%bias : memref<8x255xf32>) sinks(%sinks : memref<8xbf16>)
     outs(%q : memref<?x8x40xf32>) {scale = 0.125 : f32, softcap = 50.0 : f32, chunk = 8192 : i64}
   return
 }
 
 // CHECK-LABEL: func @panel_matmul(
-func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %burst: index) {
-  // CHECK:      moe.panel_matmul bf16 rows(%{{.*}}[%{{.*}}] count %{{.*}} : memref<?xi8>) depth 160 panel(%{{.*}}[%{{.*}}] : memref<?xbf16>)
-  // CHECK-SAME:   into(%{{.*}}[%{{.*}}] : memref<?xf32>) ahead(%{{.*}}[%{{.*}}] burst %{{.*}} : memref<?xbf16>)
-  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
+func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %lower: index, %upper: index) {
+  // CHECK:      moe.panel_matmul bf16 rows(%{{[^ ]*}}[%{{[^ ]*}}] count %{{[^ ]*}} : memref<?xi8>) depth 160 k(%{{[^ ]*}} to %{{[^ ]*}}) panel(%{{[^ ]*}}[%{{[^ ]*}}] : memref<?xbf16>)
+  // CHECK-SAME:   into(%{{[^ ]*}}[%{{[^ ]*}}] : memref<?xf32>) ahead(%{{[^ ]*}}[%{{[^ ]*}}] : memref<?xbf16>)
+  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 k(%lower to %upper) panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] : memref<?xbf16>)
   // CHECK:      moe.panel_matmul bf16 compute bf16 rows
-  moe.panel_matmul bf16 compute bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
+  moe.panel_matmul bf16 compute bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 k(%lower to %upper) panel(%w[%at] : memref<?xbf16>)
+    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] : memref<?xbf16>)
   return
 }
 

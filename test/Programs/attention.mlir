@@ -1,33 +1,33 @@
 // Ragged sequences over a cache: written, read back, and attended to.
 
 !ids = tensor<?xi32>
-!cache = memref<2x?x?x3x5xf32>
+!cache = memref<2x?x3x?x5xf32>
 
 moe.parameter @sink : tensor<6xbf16> from "sink"
 
 func.func @write(%k: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]}, %v: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]},
                  %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
-                 %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
-                 %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state}) {
+                 %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state},
+                 %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state}) {
   %layer = arith.constant 1 : index
   moe.cache_update %k, %cu, %past, %slot into %k_cache[%layer] : tensor<?x3x5xf32>, !ids, !ids, !ids, !cache
   moe.cache_update %v, %cu, %past, %slot into %v_cache[%layer] : tensor<?x3x5xf32>, !ids, !ids, !ids, !cache
   return
 }
 
-func.func @read(%k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
-                %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
-    -> (tensor<2x?x?x3x5xf32> {moe.dims = [2, "slots", "max_len", 3, 5]},
-        tensor<2x?x?x3x5xf32> {moe.dims = [2, "slots", "max_len", 3, 5]}) {
-  %k = bufferization.to_tensor %k_cache restrict : !cache to tensor<2x?x?x3x5xf32>
-  %v = bufferization.to_tensor %v_cache restrict : !cache to tensor<2x?x?x3x5xf32>
-  return %k, %v : tensor<2x?x?x3x5xf32>, tensor<2x?x?x3x5xf32>
+func.func @read(%k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state},
+                %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state})
+    -> (tensor<2x?x3x?x5xf32> {moe.dims = [2, "slots", 3, "max_len", 5]},
+        tensor<2x?x3x?x5xf32> {moe.dims = [2, "slots", 3, "max_len", 5]}) {
+  %k = bufferization.to_tensor %k_cache restrict : !cache to tensor<2x?x3x?x5xf32>
+  %v = bufferization.to_tensor %v_cache restrict : !cache to tensor<2x?x3x?x5xf32>
+  return %k, %v : tensor<2x?x3x?x5xf32>, tensor<2x?x3x?x5xf32>
 }
 
 func.func @grouped(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
                    %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
-                   %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
-                   %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+                   %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state},
+                   %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state})
     -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
   %c0 = arith.constant 0 : index
   %layer = arith.constant 1 : index
@@ -41,8 +41,8 @@ func.func @grouped(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
 
 func.func @window(%q: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]},
                   %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
-                  %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
-                  %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+                  %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state},
+                  %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state})
     -> (tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]}) {
   %c0 = arith.constant 0 : index
   %layer = arith.constant 1 : index
@@ -56,8 +56,8 @@ func.func @window(%q: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]},
 
 func.func @chunk(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
                  %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
-                 %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
-                 %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+                 %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state},
+                 %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state})
     -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
   %c0 = arith.constant 0 : index
   %layer = arith.constant 1 : index
@@ -71,8 +71,8 @@ func.func @chunk(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
 
 func.func @softcap(%q: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]},
                    %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
-                   %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
-                   %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+                   %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state},
+                   %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state})
     -> (tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]}) {
   %c0 = arith.constant 0 : index
   %layer = arith.constant 1 : index
@@ -86,8 +86,8 @@ func.func @softcap(%q: tensor<?x3x5xf32> {moe.dims = ["N", 3, 5]},
 
 func.func @sinks(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
                  %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
-                 %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
-                 %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+                 %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state},
+                 %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state})
     -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
   %c0 = arith.constant 0 : index
   %layer = arith.constant 1 : index
@@ -103,7 +103,7 @@ func.func @sinks(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
 // Keys are values, as in latent attention.
 func.func @shared(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
                   %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
-                  %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+                  %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state})
     -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
   %c0 = arith.constant 0 : index
   %layer = arith.constant 1 : index
@@ -118,8 +118,8 @@ func.func @shared(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
 func.func @biased(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
                   %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
                   %bias: tensor<6x9xf32> {moe.dims = [6, 9]},
-                  %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
-                  %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+                  %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state},
+                  %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state})
     -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
   %c0 = arith.constant 0 : index
   %layer = arith.constant 1 : index
@@ -135,8 +135,8 @@ func.func @biased(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
 func.func @everything(%q: tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]},
                       %cu: !ids {moe.dims = ["B+1"]}, %past: !ids {moe.dims = ["B"]}, %slot: !ids {moe.dims = ["B"]},
                       %lengths: !ids {moe.dims = ["B"]},
-                      %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state},
-                      %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", "max_len", 3, 5], moe.state})
+                      %k_cache: !cache {moe.name = "k_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state},
+                      %v_cache: !cache {moe.name = "v_cache", moe.dims = [2, "slots", 3, "max_len", 5], moe.state})
     -> (tensor<?x6x5xf32> {moe.dims = ["N", 6, 5]}) {
   %c0 = arith.constant 0 : index
   %layer = arith.constant 1 : index

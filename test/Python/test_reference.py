@@ -80,7 +80,7 @@ def test_attention(switches):
     heads, kv, width, scale = 4, 2, 6, 0.4
     lengths, past, slot = [7, 1, 5], np.array([0, 0, 2]), np.array([2, 0, 1])
     sequences = [random.standard_normal((n, h, width)) for n in lengths for h in (heads, kv, kv)]
-    k_cache, v_cache = (np.full((2, 3, 8, kv, width), NAN) for _ in range(2))
+    k_cache, v_cache = (np.full((2, 3, kv, 8, width), NAN) for _ in range(2))
     first = np.array([0, 2])
     for cache, values in ((k_cache, sequences[7]), (v_cache, sequences[8])):
         R.cache_update(values[:2], first, [0], [1], cache, 1)

@@ -38,6 +38,20 @@ def test_top_p(top_p, kept):
     assert np.flatnonzero(draw(top_p)).tolist() == kept
 
 
+@pytest.mark.parametrize("temperature", [0.5, 3, 100])
+def test_top_p_of_many(temperature):
+    """However flat the distribution: the fewest tokens that are enough, and no other."""
+    logits = np.random.default_rng(1).normal(0, 3, 300).astype(np.float32)
+    random = np.random.default_rng(0)
+    drawn = {choose(logits, temperature, 0.7, random) for _ in range(8000)}
+    powers = np.exp(logits.astype(np.float64) / temperature)
+    order = np.argsort(-powers)
+    kept = order[: 1 + np.searchsorted(np.cumsum(powers[order]), 0.7 * powers.sum())]
+    assert drawn <= set(kept.tolist())
+    # What is drawn 20 times in the mean is drawn.
+    assert drawn >= set(kept[8000 * powers[kept] >= 20 * powers[kept].sum()].tolist())
+
+
 @pytest.mark.parametrize(
     "temperature, top_p, name",
     [(-1, 1, "temperature"), (np.nan, 1, "temperature"), (np.inf, 1, "temperature"), (1, 0, "top_p"), (1, 2, "top_p")],

@@ -4,12 +4,16 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "TargetFile.h"
+#include "Tune.h"
+
 #include "moe/Export/Header.h"
 #include "moe/Export/LLVMIR.h"
 #include "moe/Export/Link.h"
 #include "moe/Export/Package.h"
 #include "moe/InitAll.h"
 
+#include "mlir/Dialect/DLTI/DLTI.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Support/FileUtilities.h"
 #include "mlir/Support/ToolUtilities.h"
@@ -102,6 +106,22 @@ static cl::opt<bool>
                      "will cost on this machine's CPUs, with which kernel"),
             cl::cat(category));
 
+static cl::opt<std::string> target(
+    "target", cl::value_desc("file"),
+    cl::desc("compile for the machine that this file of --tune describes"),
+    cl::cat(category));
+
+static cl::opt<std::string> tuneFile(
+    "tune", cl::value_desc("file"),
+    cl::desc("compile nothing; measure this machine, and on it alternatives to "
+             "how products are cut, and write what is best for --target"),
+    cl::cat(category));
+
+static cl::opt<unsigned>
+    tuneSeconds("tune-seconds", cl::init(180),
+                cl::desc("about how long --tune may measure (default 180)"),
+                cl::cat(category));
+
 static cl::opt<bool> timePhases("time-phases",
                                 cl::desc("print the time that each phase took"),
                                 cl::cat(category));
@@ -141,7 +161,8 @@ static LogicalResult write(llvm::function_ref<void(llvm::raw_ostream &)> print,
   return error ? reportIfError(llvm::createFileError(path, error)) : success();
 }
 
-/// Brings a module from the graph form to the target form, or explains it.
+/// Brings a module from the graph form to the target form, or explains it, or
+/// tunes for it.
 static LogicalResult runPipeline(ModuleOp module) {
   std::string text = pipelineOptions;
   if (!levels.empty())
@@ -159,7 +180,23 @@ static LogicalResult runPipeline(ModuleOp module) {
     return fail("expected no format and no compute with fuse=false, which "
                 "packs no weights, got '" +
                 text + "'");
+  if (!target.empty()) {
+    FailureOr<Target> description = readTarget(target, module.getContext());
+    if (failed(description))
+      return failure();
+    module->setAttr(DLTIDialect::kTargetSystemDescAttrName,
+                    description->toAttribute(module.getContext()));
+  }
   PassManager passes(module.getContext());
+  if (!tuneFile.empty()) {
+    buildFusionPipeline(passes, *options);
+    if (failed(passes.run(module)))
+      return failure();
+    llvm::Expected<std::string> text = tune(module, *options, tuneSeconds);
+    if (!text)
+      return reportIfError(text.takeError());
+    return write([&](llvm::raw_ostream &os) { os << *text; }, tuneFile);
+  }
   if (explain)
     buildExplainPipeline(passes, *options,
                          llvm::hardware_concurrency().compute_thread_count());
@@ -201,13 +238,14 @@ static LogicalResult emitCode(ModuleOp module) {
 /// there, as `--emit=mlir` prints it; then writes the output.
 static LogicalResult compile(MLIRContext &context, llvm::SourceMgr &sourceMgr,
                              TimingScope &timing) {
-  if (output.empty() && !explain)
-    return fail("expected -o and what to write, or --explain");
+  bool isCompiled = !explain && tuneFile.empty();
+  if (output.empty() && isCompiled)
+    return fail("expected -o and what to write, --explain or --tune");
   TimingScope phase = timing.nest("parse");
   auto module = parseSourceFile<ModuleOp>(sourceMgr, &context);
   if (!module)
     return failure();
-  if (explain)
+  if (!isCompiled)
     return runPipeline(*module);
   bool hasParameters = !module->getOps<ParameterOp>().empty();
   if (emit == Emit::Package && hasParameters && !shapesOnly &&

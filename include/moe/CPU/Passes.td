@@ -18,7 +18,7 @@ def CpuExplainPass : Pass<"moe-cpu-explain", "::mlir::ModuleOp"> {
   let description = [{
     For each level, each function with products or attentions, and each number of tokens, on the standard output: bytes
     of memory, floating-point operations, whether memory or arithmetic bounds the time, the kernel, and the time that
-    the model of the target predicts (lib/CPU/TargetModel.h). `xN` behind a function's name: its parameters are stacks
+    the model of the target (`dlti.target_system_spec` of the module) predicts (lib/CPU/TargetModel.h). `xN` behind a function's name: its parameters are stacks
     of N layers.
 
     Routing is counted as even and random, so that T tokens choose `E (1 - (1 - k/E)^T)` of E experts; attention as of
@@ -107,7 +107,7 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
     ```
     becomes, with two levels,
     ```mlir
-    module attributes {moe.levels = [
+    module attributes {llvm.target_triple = "x86_64-unknown-linux-gnu", moe.levels = [
         {features = ["avx2", "bmi2", "f16c", "fma"], isa = "v3"},
         {features = ["avx2", ..., "avx512vl"], isa = "v4"}
     ]} {
@@ -119,14 +119,15 @@ def CpuCloneLevelsPass : Pass<"moe-cpu-clone-levels", "::mlir::ModuleOp"> {
 
     Precondition: form *buffers*; calls are inlined. Postcondition: each function with a body has a level.
 
-    Fails where a call remains, because its callee would have no level, and on an unknown level.
+    Fails where a call remains, because its callee would have no level, on an unknown level, and on levels of different
+    architectures.
 
     Contract class B: a clone computes what its original computes.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let options = [
     ListOption<"levels", "levels", "std::string", "ISA levels in ascending order, of v3 (AVX2), v4 (AVX-512), vnni (with products of bytes), amx, "
-           "and amx_emulated, its schedule with the features of v3">];
+           "and amx_emulated, its schedule with the features of v3; or neon (AArch64)">];
   let statistics = [
     Statistic<"numClones", "num-clones", "functions cloned">];
 }
@@ -142,7 +143,8 @@ def CpuLowerAttentionPass : CpuLoweringPass<"moe-cpu-lower-attention"> {
   let description = [{
     In one `scf.parallel`, threads take items of attention, a key/value head and a run of rows each, if what they see is
     worth it. An item walks blocks of 32 keys at absolute positions, ascending, with a running softmax for each of its
-    queries; the query heads of a key/value head share what is loaded of the caches, up to 16 of them.
+    queries; the query heads of a key/value head share what is loaded of the caches, up to 16 of them. While it uses a block, it
+    prefetches the next one.
     `moe.cache_update` copies rows, in parallel if there are many.
 
     Precondition: form *buffers*, functions with `moe.isa`. Postcondition: neither op. Scratch is `memref.alloca` in the
@@ -248,34 +250,44 @@ def CpuExpandMathPass : Pass<"moe-cpu-expand-math"> {
 }
 
 def CpuLowerParallelPass : Pass<"moe-cpu-lower-parallel", "::mlir::ModuleOp"> {
-  let summary = "run parallel loops on the threads that the call asks for";
+  let summary = "run an entry with parallel loops on the threads that the call asks for";
   let description = [{
     ```mlir
     func.func @forward.v3(%call: !llvm.ptr, ...) {
-      scf.parallel (%i) = (%c0) to (%n) step (%c1) {
-        %s = memref.alloca() : memref<16xf32>
-        ...
+      ...
+      scf.parallel (%i) = (%c0) to (%n) step (%c1) { ... }
+      memref.store %x, %y[] : memref<f32>
+      ...
     ```
     becomes
     ```mlir
+    func.func private @forward.v3.team(%call: !llvm.ptr, ..., %leads: i1, %has_others: i1, %counters: memref<2xi64>) {
+      ...
+      scf.while (...) {                                           // of all threads
+        %begin = memref.atomic_rmw addi %share, %counters[%turn] : (i64, memref<2xi64>) -> i64
+        ... scf.for %i = %begin to min(%begin + %share, %n) { func.call @forward.v3.body0(%i, ...) }
+      scf.if %accesses_conflict { omp.barrier }
+      scf.if %leads { memref.store %x, %y[] : memref<f32> }
+      ...
+    }
     func.func @forward.v3(%call: !llvm.ptr, ...) {
-      ... %threads = the member `threads` of %call
-      memref.store %zero, %counter[] : memref<i64>
-      omp.parallel num_threads(%threads_i32 : i32) {
-        %s = memref.alloca() : memref<16xf32>
-        scf.while : () -> i64 {
-          %begin = memref.atomic_rmw addi %share, %counter[] : (i64, memref<i64>) -> i64
-          %more = arith.cmpi ult, %begin, %n_i64 : i64
-          scf.condition(%more) %begin : i64
-        } do {
-          ... scf.for %i = %begin to min(%begin + %share, %n) { ... }
+      scf.if %threads_are_several {
+        omp.parallel num_threads(%threads : i32) { func.call @forward.v3.team(%call, ..., %is_thread_0, %true, %counters) }
+      } else {
+        func.call @forward.v3.team(%call, ..., %true, %false, %counters)
     ```
-    Threads that are free take the next share, so that one that is late does not keep the others waiting. Stack buffers
-    of the body become one per thread.
+    Threads start once for a call. Each runs the whole entry: loops and branches with parallel loops inside, and ops that
+    write no memory, are done by all; other ops by the first thread. Iterations of a parallel loop that is worth it
+    (`moe.work`) are shared: threads that are free take the next share, so that one that is late does not keep the others
+    waiting. Threads wait for each other before an op where, since they last did, others have written what it reads or may
+    still read what it writes. Arguments that are never written, and invariant loads, do not count.
 
-    Precondition: after `--moe-lower-call`; loops of one dimension, not nested. Fails on others.
+    At a level without threads, such as `neon`, a loop becomes `scf.for` around calls of a function of its body.
 
-    Contract class B: an iteration owns what it writes and does not read what another has left in a stack buffer, so
+    Precondition: after `--moe-lower-call`; functions with `moe.isa`; loops of one dimension, not nested; buffers outside
+    of loops are in the workspace. Fails on others.
+
+    Contract class B: what all threads do gives the same values on each; an iteration owns what it writes and does not read what another has left in a stack buffer, so
     that no result depends on who runs it.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
@@ -304,6 +316,7 @@ def CpuLowerPanelsPass : Pass<"moe-cpu-lower-panels", "::mlir::ModuleOp"> {
       %t0 = vector.fma %a, %w0, %s0 : vector<16xf32>
       ...
     ```
+    The length of a block follows from the target, `dlti.target_system_spec` of the module (include/moe/CPU/Target.h).
     Functions are made once for each level, format and arithmetic, whatever the shapes. Level `amx` multiplies bf16 in
     tile registers.
 

@@ -19,6 +19,7 @@
 #ifndef MOE_CPU_TARGET_H
 #define MOE_CPU_TARGET_H
 
+#include "moe/CPU/Cost.h"
 #include "moe/IR/MoE.h"
 
 #include "mlir/Interfaces/DataLayoutInterfaces.h"
@@ -32,7 +33,7 @@ namespace mlir::moe {
 struct Machine {
   /// Bytes of the caches of a core.
   int64_t l1 = 48 << 10, l2 = 2 << 20;
-  /// Cycles a second with all cores busy.
+  /// Cycles a second with the vector units of all cores busy.
   int64_t clock = 3'300'000'000;
   /// Bytes a second that one core reads with several streams, and all together.
   int64_t coreBandwidth = 16'000'000'000, bandwidth = 250'000'000'000;
@@ -103,6 +104,12 @@ std::string getKernelName(StringRef isa, PackFormat format, Compute compute);
 KernelChoices getModelChoices(const Machine &machine, StringRef isa,
                               PackFormat format, Compute compute, int64_t k,
                               int64_t weightBytes);
+
+/// What `operations` of a kernel are, if a product of this cost takes so many
+/// seconds on so many threads; 0 if it mostly waits for memory.
+int64_t solveOperations(const Machine &machine, StringRef isa,
+                        PackFormat format, Compute compute, const Cost &cost,
+                        int64_t threads, double seconds);
 
 } // namespace mlir::moe
 

@@ -10,11 +10,9 @@
 #include "moe/Export/ModuleInterface.h"
 
 #include "llvm/IR/Module.h"
+#include "llvm/Target/TargetMachine.h"
 
 namespace mlir::moe {
-
-/// The triple that code is generated for.
-inline constexpr llvm::StringLiteral kTargetTriple = "x86_64-unknown-linux-gnu";
 
 /// Registers all that translateToLLVMIR needs to see in a context.
 void registerTranslations(DialectRegistry &registry);
@@ -22,6 +20,8 @@ void registerTranslations(DialectRegistry &registry);
 /// LLVM IR with the tables of module_abi.h, which alone are visible.
 struct TranslatedModule {
   std::unique_ptr<llvm::Module> llvmModule;
+  /// What the module is compiled for.
+  std::unique_ptr<llvm::TargetMachine> machine;
   /// The hash of the code, which the tables contain.
   std::string buildId;
 };

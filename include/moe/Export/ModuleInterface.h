@@ -36,6 +36,7 @@ struct Level {
 struct ModuleInterface {
   SmallVector<Function> functions;
   SmallVector<Level> levels;           ///< ascending
+  llvm::StringRef triple;              ///< that all levels are of
   SmallVector<ParameterOp> parameters; ///< in the order of the ABI
   SmallVector<llvm::StringRef> stages; ///< that calls record
   llvm::StringRef compute = "f32";     ///< what products round their rows to

@@ -197,7 +197,7 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [
   let summary = "softmax attention of ragged sequences over a key/value cache";
   let description = [{
     Queries `[N,heads,D]` of all sequences, concatenated: sequence `b` owns rows `cu[b]..cu[b+1]`, its first row has
-    position `past[b]`, its cache is `[layer, slot[b]]` of `k_cache`, `v_cache` `[L,slots,max_len,kv,D]`. Query head
+    position `past[b]`, its cache is `[layer, slot[b]]` of `k_cache`, `v_cache` `[L,slots,kv,max_len,D]`. Query head
     `h` reads key/value head `h / (heads/kv)`. A row at position `p` sees the positions `j <= p`, or with `lengths` `[B]`
     the positions `j < lengths[b]`, as encoders and attention to an encoder's result do; with a `window` `w`, those of
     them with `j > p - w`; with a `chunk` `c`, those with `j >= floor(p/c) * c`. A row that sees nothing is NaN, or 0
@@ -210,7 +210,7 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [
     absolute positions, so chunked, whole and batched calls agree in bits.
 
     Both caches may be the same memref. Latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434) caches one
-    row for all heads, `[L,slots,max_len,1,kv_lora+rope]`: a query is multiplied with the key's half of the
+    row for all heads, `[L,slots,1,max_len,kv_lora+rope]`: a query is multiplied with the key's half of the
     up-projection before, the row is key and value at once, and of the result the first `kv_lora` channels are
     multiplied with the value's half.
 
@@ -227,7 +227,7 @@ def MoE_AttentionOp : MoE_DestinationOp<"attention", [
 
     ```mlir
     %o = moe.attention ins(%q, %cu, %past, %slot : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>)
-           cache(%k_cache, %v_cache at %l : memref<4x?x?x4x40xf32>) sinks(%sinks : tensor<4xf32>)
+           cache(%k_cache, %v_cache at %l : memref<4x?x4x?x40xf32>) sinks(%sinks : tensor<4xf32>)
            outs(%init : tensor<?x4x40xf32>) {scale = 0.158 : f32, window = 128 : i64} -> tensor<?x4x40xf32>
     ```
   }];
@@ -256,15 +256,15 @@ def MoE_CacheUpdateOp : MoE_Op<"cache_update", [
     DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
   let summary = "writes the new keys or values of ragged sequences into a cache";
   let description = [{
-    Row `r` of sequence `b` goes to `cache[layer, slot[b], past[b] + r - cu[b]]`.
+    Head `h` of row `r` of sequence `b` goes to `cache[layer, slot[b], h, past[b] + r - cu[b]]`.
 
-    - `cache_update_c1`: rows `[N,kv,D]` and cache `[L,slots,max_len,kv,D]` have the same static kv and D.
+    - `cache_update_c1`: rows `[N,kv,D]` and cache `[L,slots,kv,max_len,D]` have the same static kv and D.
 
     Lifespan: created by importers; lowered in the form *buffers*.
 
     ```mlir
     moe.cache_update %k, %cu, %past, %slot into %k_cache[%l]
-        : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x?x4x40xf32>
+        : tensor<?x4x40xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>, memref<4x?x4x?x40xf32>
     ```
   }];
   let arguments = (ins MoE_ShapedOf<[F32], [3]>:$rows, MoE_ShapedOf<[I32], [1]>:$cu,
@@ -298,16 +298,18 @@ def MoE_NumThreadsOp : MoE_Op<"num_threads", [Pure]> {
 def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
   let summary = "multiplies packed rows by one panel of a packed weight";
   let description = [{
-    `sums[s + 32i + c] = sum_k row[i,k] * w[k,c]` for `count` rows, `k` from 0 to `depth`, and the 32 columns `c` of the
-    panel that begins at element `at` of the weights. Rows are packed for this kernel, from byte `first` on, in tiles
-    (lib/CPU/RowLayout.h), and rounded as `compute` says. The weights are packed as `format` says.
+    `sums[s + 32i + c] += sum_k row[i,k] * w[k,c]` for `count` rows, `k` from `lower` to `upper`, and the 32 columns `c` of
+    the panel that begins at element `at` of the weights; where `lower` is 0, the sums begin at 0. Rows of `depth` elements
+    are packed for this kernel, from byte `first` on, in tiles (lib/CPU/RowLayout.h), and rounded as `compute` says. The
+    weights are packed as `format` says. Bounds of `k` are `depth` or multiples of 64. Sums are complete when `upper` is
+    `depth`: before, they may lack scales.
 
     Each sum has one accumulator that starts at 0 and takes fused multiply-adds in f32 with `k` ascending; with
     `compute int8`, exact sums of integers within a group that shares scales. So its bits do not depend on the number of
-    rows.
+    rows, nor on how `k` was cut.
 
-    Meanwhile what is needed next is prefetched, as many bytes as the panel has: from the stream that begins at element
-    `from` of the buffer `ahead`, which was prefetched up to `burst` (lib/CPU/TileKernels.h).
+    Meanwhile the weights are prefetched some way ahead (lib/CPU/TargetModel.h): the rest of this range, and what follows
+    it, a range that begins at element `from` of the buffer `ahead`.
 
     - `panel_matmul_c1`: weights have the elements of the format.
     - `panel_matmul_c2`: `compute` and the format go together as in `moe.grouped_matmul`.
@@ -316,19 +318,20 @@ def MoE_PanelMatmulOp : MoE_Op<"panel_matmul"> {
     `--moe-cpu-lower-panels`.
 
     ```mlir
-    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 panel(%w[%at] : memref<?xbf16>)
-      into(%sums[%s] : memref<?xf32>) ahead(%w[%from] burst %burst : memref<?xbf16>)
+    moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 k(%lower to %upper)
+      panel(%w[%at] : memref<?xbf16>) into(%sums[%s] : memref<?xf32>) ahead(%w[%from] : memref<?xbf16>)
     ```
   }];
   let arguments = (ins MoE_PackFormat:$format, DefaultValuedAttr<MoE_Compute, "::mlir::moe::Compute::F32">:$compute,
                    Arg<MemRefRankOf<[I8], [1]>, "", [MemRead]>:$rows, Index:$first, Index:$count,
-                   I64Attr:$depth, Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
-                   Arg<MemRefRankOf<[F32], [1]>, "", [MemWrite]>:$sums, Index:$begin,
-                   MemRefRankOf<[F32, BF16, F16, I8], [1]>:$ahead, Index:$from, Index:$burst);
+                   I64Attr:$depth, Index:$lower, Index:$upper,
+                   Arg<MemRefRankOf<[F32, BF16, F16, I8], [1]>, "", [MemRead]>:$weights, Index:$at,
+                   Arg<MemRefRankOf<[F32], [1]>, "", [MemRead, MemWrite]>:$sums, Index:$begin,
+                   MemRefRankOf<[F32, BF16, F16, I8], [1]>:$ahead, Index:$from);
   let assemblyFormat = [{
     $format (`compute` $compute^)? `rows` `(` $rows `[` $first `]` `count` $count `:` type($rows) `)` `depth` $depth
-    `panel` `(` $weights `[` $at `]` `:` type($weights) `)` `into` `(` $sums `[` $begin `]` `:` type($sums) `)`
-    `ahead` `(` $ahead `[` $from `]` `burst` $burst `:` type($ahead) `)` attr-dict
+    `k` `(` $lower `to` $upper `)` `panel` `(` $weights `[` $at `]` `:` type($weights) `)`
+    `into` `(` $sums `[` $begin `]` `:` type($sums) `)` `ahead` `(` $ahead `[` $from `]` `:` type($ahead) `)` attr-dict
   }];
   let hasVerifier = 1;
 }

@@ -31,7 +31,8 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
   ListOption<std::string> isa{
       *this, "isa",
       llvm::cl::desc("ISA levels to compile for, ascending, of v3, v4, vnni "
-                     "and amx; without, v3 and what is best for `compute`")};
+                     "and amx, or neon; without, v3 and what is best for "
+                     "`compute`")};
   Option<std::string> format{
       *this, "format",
       llvm::cl::desc("format of packed weights, of f32, bf16, f16, int8, q8_0, "
@@ -40,6 +41,15 @@ struct CompileOptions : PassPipelineOptions<CompileOptions> {
       *this, "trace", llvm::cl::init(false),
       llvm::cl::desc("let calls record their stages, for `moe-run --trace`")};
 };
+
+/// The ISA levels to compile for: without a choice, those that the products
+/// gain from.
+SmallVector<std::string> getLevels(const CompileOptions &options);
+
+/// Builds the pipeline from the form *graph* to the form *fused*, and the one
+/// from there to the form *target*.
+void buildFusionPipeline(OpPassManager &pm, const CompileOptions &options);
+void buildLoweringPipeline(OpPassManager &pm, const CompileOptions &options);
 
 /// Builds the pipeline from the form *graph* to the form *target*.
 void buildCompilePipeline(OpPassManager &pm, const CompileOptions &options);

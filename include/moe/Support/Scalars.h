@@ -50,18 +50,25 @@ inline Value toF32(ImplicitLocOpBuilder &b, Value value) {
   return arith::ExtFOp::create(b, b.getF32Type(), value);
 }
 
-/// `for i = lower to upper`, carrying `inits`; `body(b, i, carried)` returns
-/// the values of the next iteration.
+/// `for i = lower to upper step step`, carrying `inits`; `body(b, i, carried)`
+/// returns the values of the next iteration.
 template <typename Body>
 scf::ForOp forLoop(ImplicitLocOpBuilder &b, Value lower, Value upper,
-                   ValueRange inits, Body body) {
+                   int64_t step, ValueRange inits, Body body) {
   return scf::ForOp::create(
-      b, lower, upper, constantIndex(b, 1), inits,
+      b, lower, upper, constantIndex(b, step), inits,
       [&](OpBuilder &nested, Location loc, Value i, ValueRange carried) {
         ImplicitLocOpBuilder inner(loc, nested);
         SmallVector<Value> next = body(inner, i, carried);
         scf::YieldOp::create(inner, next);
       });
+}
+
+/// The same in steps of 1.
+template <typename Body>
+scf::ForOp forLoop(ImplicitLocOpBuilder &b, Value lower, Value upper,
+                   ValueRange inits, Body body) {
+  return forLoop(b, lower, upper, /*step=*/1, inits, body);
 }
 
 } // namespace mlir::moe

@@ -19,13 +19,13 @@ def cache_update(
     rows : array [N, kv, D]
     cu : array [B+1] i32
     past, slot : array [B] i32
-    cache : array [L, slots, max_len, kv, D]
-        Row r of sequence b goes to [layer, slot[b], past[b] + r - cu[b]].
+    cache : array [L, slots, kv, max_len, D]
+        Row r of sequence b goes to [layer, slot[b], :, past[b] + r - cu[b]].
     layer : int
     """
     for b, at in enumerate(slot):
         new = rows[cu[b] : cu[b + 1]]
-        cache[layer, at, past[b] : past[b] + len(new)] = new
+        cache[layer, at, :, past[b] : past[b] + len(new)] = new.swapaxes(0, 1)
 
 
 def attention(
@@ -52,7 +52,7 @@ def attention(
         Head h reads key and value head h / (heads / kv).
     cu : array [B+1] i32
     past, slot : array [B] i32
-    k_cache, v_cache : array [L, slots, max_len, kv, D]
+    k_cache, v_cache : array [L, slots, kv, max_len, D]
         They already hold the new rows. What lies after a row's position is not read.
     layer : int
     scale : float
@@ -76,7 +76,7 @@ def attention(
     array [N, heads, D] f32
         NaN for rows that see nothing, unless there are sinks.
     """
-    group = q.shape[1] // k_cache.shape[3]
+    group = q.shape[1] // k_cache.shape[2]
     result = np.empty(q.shape, np.float32)
     for b, at in enumerate(slot):
         for row in range(cu[b], cu[b + 1]):
@@ -86,9 +86,10 @@ def attention(
             if lengths is not None:
                 end = lengths[b]
             keys, values = (
-                np.repeat(cache[layer, at, begin:end].astype(np.float64), group, axis=1) for cache in (k_cache, v_cache)
+                np.repeat(cache[layer, at, :, begin:end].astype(np.float64), group, axis=0)
+                for cache in (k_cache, v_cache)
             )
-            scores = scale * np.einsum("hd,jhd->hj", q[row].astype(np.float64), keys)
+            scores = scale * np.einsum("hd,hjd->hj", q[row].astype(np.float64), keys)
             if bias is not None:
                 reach = bias.shape[1] // 2
                 scores += bias[:, reach + np.clip(np.arange(begin, end) - position, -reach, reach)]
@@ -97,7 +98,7 @@ def attention(
             if sinks is not None:
                 scores = np.concatenate([scores, sinks[:, None].astype(np.float64)], axis=1)
             powers = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
-            total = np.einsum("hj,jhd->hd", powers[:, : len(keys)], values)
+            total = np.einsum("hj,hjd->hd", powers[:, : keys.shape[1]], values)
             with np.errstate(invalid="ignore"):
                 result[row] = total / powers.sum(axis=1)[:, None]
     return result

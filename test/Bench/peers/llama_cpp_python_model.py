@@ -9,10 +9,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-from worker import PROMPT, Refused, Weights, serve
-
-LENGTH = 1024
-"""Of the cache, in tokens."""
+from worker import CACHE, CHUNK, Refused, Weights, serve
 
 NAMES = {
     "model.embed_tokens": "token_embd",
@@ -122,7 +119,7 @@ def _convert(bits, type):
 
 
 class Model:
-    """A call is a prompt in an empty cache, or one token behind `PROMPT` others."""
+    """A call is tokens behind those that are in the cache."""
 
     def __init__(self, job):
         import llama_cpp
@@ -138,17 +135,20 @@ class Model:
         if not self._model:
             raise Refused("llama.cpp does not load it; what it says is in the log")
         parameters = llama_cpp.llama_context_default_params()
-        parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = LENGTH
+        parameters.n_ctx, parameters.n_batch, parameters.n_ubatch = CACHE, CHUNK, CHUNK
         parameters.n_threads = parameters.n_threads_batch = job.threads
         self._context = llama_cpp.llama_init_from_model(self._model, parameters)
         self._memory = llama_cpp.llama_get_memory(self._context)
+        self._cached = 0
         self._vocab = json.loads(Path(job.weights, "config.json").read_text())["vocab_size"]
 
-    def bind(self, tokens):
-        past = PROMPT if len(tokens) == 1 else 0
-        if past:
-            self.run((np.arange(past, dtype=np.int32), 0), 0, "")
-        return np.ascontiguousarray(tokens, np.int32), past
+    def bind(self, call):
+        past, tokens = int(call[0]), np.ascontiguousarray(call[1:])
+        if past != self._cached:
+            for start in range(0, past, CHUNK):
+                self.run((np.arange(start, min(start + CHUNK, past), dtype=np.int32), start), 0, "")
+            self._cached = past
+        return tokens, past
 
     def run(self, bound, copy, variant):
         tokens, past = bound

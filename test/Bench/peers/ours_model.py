@@ -7,32 +7,32 @@ from pathlib import Path
 
 import numpy as np
 from ours_compile import compile_graph
-from worker import PROMPT, serve
+from worker import CACHE, CHUNK, serve
 
 import moec
 from moec.hf import import_checkpoint
 
-LENGTH = 1024
-"""Of the cache, in tokens."""
-
 
 class Model:
-    """A call is a prompt in an empty cache, or one token behind `PROMPT` others."""
+    """A call is tokens behind those that are in the cache."""
 
     def __init__(self, job):
         package = Path(job.scratch, "model.moe")
         text = import_checkpoint(Path(job.weights), None, False)
         compile_graph(text, Path(job.weights), job.format, job.compute, package)
-        self._models = {}
+        self._models, self._cached = {}, 0
         for variant in job.variants:
             model = self._models[variant] = moec.load(package, job.threads, None if variant == "best" else variant)
-            model.reserve(1, LENGTH, LENGTH)
+            model.reserve(1, CACHE, CHUNK)
 
-    def bind(self, tokens):
-        past = PROMPT if len(tokens) == 1 else 0
-        if past:
-            for variant in self._models:
-                self.run((np.arange(past, dtype=np.int32), 0), 0, variant)
+    def bind(self, call):
+        past, tokens = int(call[0]), call[1:]
+        if past != self._cached:
+            for start in range(0, past, CHUNK):
+                prompt = np.arange(start, min(start + CHUNK, past), dtype=np.int32)
+                for variant in self._models:
+                    self.run((prompt, start), 0, variant)
+            self._cached = past
         return tokens, past
 
     def run(self, bound, copy, variant):

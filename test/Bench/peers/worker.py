@@ -22,8 +22,11 @@ from typing import Protocol
 
 import numpy as np
 
-PROMPT = 128
-"""Tokens that a model has in its cache when it decodes one."""
+CACHE = 4096
+"""Tokens that a model has room for."""
+
+CHUNK = 1024
+"""Tokens of a call at most."""
 
 
 class Refused(Exception):
@@ -34,7 +37,10 @@ class Layer(Protocol):
     """What a contender prepares."""
 
     def bind(self, rows: np.ndarray) -> object:
-        """Whatever `run` takes instead of rows [T, H] f32, e.g. a tensor in the contender's dtype."""
+        """Whatever `run` takes instead of rows [T, H] f32, e.g. a tensor in the contender's dtype.
+
+        A model gets [1 + T] i32: how many tokens are to be in the cache before a call, and those of the call.
+        """
 
     def run(self, bound: object, copy: int, variant: str) -> object:
         """The call that is timed: hidden states to hidden states, with the weights of one copy."""

@@ -15,12 +15,12 @@ _TEXT = """
 !ids = tensor<?xi32>
 !q = tensor<?x128x{size}xf32>
 !rows = tensor<?x1x{size}xf32>
-!cache = memref<1x?x?x1x{size}xf32>
+!cache = memref<1x?x1x?x{size}xf32>
 
 func.func @attend(
     %q: !q {{moe.dims = ["N", 128, {size}]}}, %rows: !rows {{moe.dims = ["N", 1, {size}]}},
     %cu: !ids {{moe.dims = ["B+1"]}}, %past: !ids {{moe.dims = ["B"]}}, %slot: !ids {{moe.dims = ["B"]}},
-    %cache: !cache {{moe.name = "cache", moe.dims = [1, "slots", "max_len", 1, {size}], moe.state}})
+    %cache: !cache {{moe.name = "cache", moe.dims = [1, "slots", 1, "max_len", {size}], moe.state}})
     -> (!q {{moe.dims = ["N", 128, {size}]}}) {{
   %c0 = arith.constant 0 : index
   moe.cache_update %rows, %cu, %past, %slot into %cache[%c0] : !rows, !ids, !ids, !ids, !cache

@@ -18,7 +18,7 @@ _TEXT = """
 !ids = tensor<?xi32>
 !q = tensor<?x{heads}x{size}xf32>
 !rows = tensor<?x{kv}x{size}xf32>
-!cache = memref<{layers}x?x?x{kv}x{size}xf32>
+!cache = memref<{layers}x?x{kv}x?x{size}xf32>
 !sinks = tensor<{heads}xf32>
 !bias = tensor<{heads}x{columns}xf32>
 
@@ -27,8 +27,8 @@ func.func @attend(
     %k: !rows {{moe.dims = ["N", {kv}, {size}]}}, %v: !rows {{moe.dims = ["N", {kv}, {size}]}},
     %cu: !ids {{moe.dims = ["B+1"]}}, %past: !ids {{moe.dims = ["B"]}}, %slot: !ids {{moe.dims = ["B"]}},
     %sinks: !sinks {{moe.dims = [{heads}]}}, %bias: !bias {{moe.dims = [{heads}, {columns}]}},
-    %k_cache: !cache {{moe.name = "k_cache", moe.dims = [{layers}, "slots", "max_len", {kv}, {size}], moe.state}},
-    %v_cache: !cache {{moe.name = "v_cache", moe.dims = [{layers}, "slots", "max_len", {kv}, {size}], moe.state}})
+    %k_cache: !cache {{moe.name = "k_cache", moe.dims = [{layers}, "slots", {kv}, "max_len", {size}], moe.state}},
+    %v_cache: !cache {{moe.name = "v_cache", moe.dims = [{layers}, "slots", {kv}, "max_len", {size}], moe.state}})
     -> (!q {{moe.dims = ["N", {heads}, {size}]}}) {{
   %c0 = arith.constant 0 : index
   %layer = arith.constant {layer} : index

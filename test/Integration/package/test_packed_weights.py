@@ -47,7 +47,8 @@ def write_package(folder, tensors, lines, names, dtype="f32"):
     """Compile a module of parameters alone, which is in the target form."""
     checkpoint = write_weights(folder / "checkpoint", tensors, dtype)
     table = ", ".join(f"@{name}" for name in names)
-    head = f"module attributes {{moe.functions = [], moe.levels = [], moe.parameters = [{table}]}} {{"
+    target = 'llvm.target_triple = "x86_64-unknown-linux-gnu"'
+    head = f"module attributes {{{target}, moe.functions = [], moe.levels = [], moe.parameters = [{table}]}} {{"
     command = [find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", folder / "package"]
     return subprocess.run(command, input="\n".join([head, *lines, "}"]), capture_output=True, text=True)
 

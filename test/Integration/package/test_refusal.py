@@ -136,7 +136,7 @@ def test_no_checkpoint(tmp_path, output):
     "option, message",
     [
         ("--format=q5_k", "expected a format of weights, got 'q5_k'"),
-        ("--isa=v7", "expected an ISA level v3, v4, vnni, amx or amx_emulated, got v7"),
+        ("--isa=v7", "expected an ISA level v3, v4, vnni, amx, amx_emulated or neon, got v7"),
         ("--pipeline-options=fuse=perhaps", "expected options of the pipeline moe-compile-cpu, got 'fuse=perhaps'"),
         ("--source=nowhere", "'nowhere': No such file or directory"),
     ],

@@ -94,7 +94,9 @@ def test_random_views(seed, tmp_path):
     rng.shuffle(names)  # so that those of one stack are not neighbours
     checkpoint = write_weights(tmp_path / "checkpoint", {name: tensors[name] for name in names}, "f32")
     table = ", ".join(f"@{name}" for name in expected)
-    lines = [f"module attributes {{moe.functions = [], moe.levels = [], moe.parameters = [{table}]}} {{", *program, "}"]
+    target = 'llvm.target_triple = "x86_64-unknown-linux-gnu"'
+    head = f"module attributes {{{target}, moe.functions = [], moe.levels = [], moe.parameters = [{table}]}} {{"
+    lines = [head, *program, "}"]
     command = [find_tool("moe-compile"), "-", f"--checkpoint={checkpoint}", "-o", tmp_path / "package"]
     subprocess.run(command, input="\n".join(lines), text=True, check=True)
     found = read_package(tmp_path / "package")

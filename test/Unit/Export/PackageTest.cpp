@@ -23,6 +23,7 @@ namespace filesystem = std::filesystem;
 
 /// y[0] = x[0] + w[0], by a function that any x86-64 runs.
 static constexpr llvm::StringLiteral kAdd = R"(module attributes {
+  llvm.target_triple = "x86_64-unknown-linux-gnu",
   moe.functions = [{name = "add", arguments = [
     {name = "x", kind = "input", dtype = "f32", shape = [1]},
     {name = "y", kind = "output", dtype = "f32", shape = [1]}]}],

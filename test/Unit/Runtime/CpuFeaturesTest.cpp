@@ -16,7 +16,7 @@ using namespace moe::runtime;
 /// A CPU with every feature, under an operating system that saves `xcr0`.
 static CpuId everything(uint64_t xcr0) {
   constexpr uint32_t kAll = ~0u;
-  return {kAll, kAll, kAll, kAll, kAll, kAll, xcr0};
+  return {kAll, kAll, kAll, kAll, kAll, kAll, xcr0, kAll};
 }
 
 TEST(CpuFeatures, NamesWhatIsMissing) {
@@ -26,6 +26,13 @@ TEST(CpuFeatures, NamesWhatIsMissing) {
   EXPECT_EQ(missingFeatures("", CpuId()), "");
   cpu.leaf7Ebx = 0;
   EXPECT_EQ(missingFeatures("avx2,fma,avx512f", cpu), "avx2,avx512f");
+}
+
+TEST(CpuFeatures, OfOtherArchitecturesAreMissing) {
+  CpuId arm;
+  arm.hwcap = 3; // fp and asimd
+  EXPECT_EQ(missingFeatures("neon,fma", arm), "fma");
+  EXPECT_EQ(missingFeatures("neon", CpuId::host()), "neon");
 }
 
 TEST(CpuFeatures, UnknownNamesAreMissing) {

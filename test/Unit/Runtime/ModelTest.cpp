@@ -104,6 +104,10 @@ TEST(Model, RefusesOtherModules) {
   EXPECT_EQ(refusal(package),
             "/module.so: expected build id fake-2, got fake-1");
   package = TestPackage();
+  package.manifest["target"]["triple"] = "aarch64-unknown-linux-gnu";
+  EXPECT_EQ(refusal(package), "/module.so: expected code for x86_64, got "
+                              "aarch64-unknown-linux-gnu");
+  package = TestPackage();
   package.module = "not a shared library";
   package.seal();
   EXPECT_NE(refusal(package), "");

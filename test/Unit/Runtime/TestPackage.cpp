@@ -17,6 +17,7 @@ TestPackage::TestPackage() {
     "compute": "f32",
     "module": {"file": "module.so", "build_id": "fake-1"},
     "weights": {"file": "weights.safetensors"},
+    "target": {"triple": "x86_64-unknown-linux-gnu"},
     "model": {"vocab": 7, "max_len": 16, "eos": [3], "bos": 1,
               "tokenizer": null},
     "functions": [

@@ -164,7 +164,7 @@ def _caches(spec: Spec) -> list[list[Argument]]:
         types = _cache_types(layer, len(depths)).items()
         caches.append(
             [
-                Argument(f"{name}{suffix}", type, (len(depths), "slots", "max_len", *type.shape[3:]))
+                Argument(f"{name}{suffix}", type, (len(depths), "slots", type.shape[2], "max_len", type.shape[4]))
                 for name, type in types
             ]
         )
@@ -175,4 +175,6 @@ def _cache_types(layer: Layer, depth: int) -> dict[str, Shaped]:
     caches = layer.attention.caches
     if layer.then:
         caches = caches | {f"then_{name}": extents for name, extents in layer.then.attention.caches.items()}
-    return {name: Shaped((depth, None, None, *extents), container="memref") for name, extents in caches.items()}
+    return {
+        name: Shaped((depth, None, heads, None, size), container="memref") for name, (heads, size) in caches.items()
+    }

@@ -208,4 +208,4 @@ def _inputs(extents: dict[str, str]) -> list[Argument]:
 
 
 def _state(side: Side, name: str, depth: int) -> Argument:
-    return Argument(name, cache_type(side, depth), (depth, "slots", "max_len", side.heads, side.head_dim))
+    return Argument(name, cache_type(side, depth), (depth, "slots", side.heads, "max_len", side.head_dim))

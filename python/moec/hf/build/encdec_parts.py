@@ -33,7 +33,7 @@ def parts(spec: EncoderDecoder, parameters: list[Parameter]) -> list[str]:
 
 def cache_type(side: Side, depth: int) -> Shaped:
     """Keys or values of a number of layers."""
-    return Shaped((depth, None, None, side.heads, side.head_dim), container="memref")
+    return Shaped((depth, None, side.heads, None, side.head_dim), container="memref")
 
 
 def bias_type(spec: EncoderDecoder, side: Side) -> dict[str, Shaped]:
