@@ -182,10 +182,12 @@ ThreadProduct::ThreadProduct(ImplicitLocOpBuilder &b, const Level &level,
     return alloc(b, {ShapedType::kDynamic}, element,
                  mul(b, threads, mul(b, maxRows, size)));
   };
-  packed = product.packedK ? product.rows : perThread(b.getI8Type(), rowBytes);
   sums = perThread(b.getF32Type(), groupPanels * kPanelColumns);
-  if (product.packedK)
+  if (product.packedK) {
+    packed = product.rows;
     return;
+  }
+  packed = perThread(b.getI8Type(), rowBytes);
   packedChunk = alloc(b, {ShapedType::kDynamic}, b.getI32Type(), threads);
   forEach(b, threads, [&](ImplicitLocOpBuilder &b, Value thread) {
     store(b, constantI32(b, -1), packedChunk, thread);
