@@ -50,7 +50,7 @@ def test_active():
     assert active == SHAPE.top_k
 
 
-def test_exact(weights):
+def test_exact(weights, tmp_path):
     """The benchmark's reference is that of the dialect."""
     tensors = {name: Weights(weights / "f32")[name] for name in ("router", "gate", "up", "down")}
     rows = make_inputs(SHAPE, 9, "skewed", 1)[0][0]
@@ -59,7 +59,7 @@ def test_exact(weights):
     factors = reference.weigh(scores, experts, norm="sum")
     routed = reference.expert_ffn(rows, experts, factors, *(tensors[name] for name in ("gate", "up", "down")))
     alone = Shape("tiny", SHAPE.hidden, SHAPE.inner, SHAPE.experts, SHAPE.top_k)
-    got = Exact(alone, Weights(weights / "bf16"))(rows)
+    got = Exact(alone, Weights(weights / "bf16"), tmp_path)(rows)
     np.testing.assert_allclose(got, routed, rtol=0, atol=1e-5 * np.abs(routed).max())
 
 
@@ -73,7 +73,7 @@ def test_ours(format, weights, tmp_path):
         rows = make_inputs(SHAPE, 9, "balanced", 3)[0]
         np.save(tmp_path / "rows.npy", rows)
         contender.inputs(tmp_path / "rows.npy")
-        wanted = Exact(SHAPE, Weights(weights / "bf16"))(rows[0])
+        wanted = Exact(SHAPE, Weights(weights / "bf16"), tmp_path / "exact")(rows[0])
         for level in levels:
             got = contender.output(level, tmp_path / "result.npy")
             np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
@@ -94,6 +94,7 @@ def cell(tokens, times, ratios):
         "routing": "balanced",
         "tokens": tokens,
         "threads": 2,
+        "commit": "0123456",
         "disturbed": 0,
         "contenders": contenders | {"other": {"refused": "sizes"}},
     }
@@ -102,7 +103,7 @@ def cell(tokens, times, ratios):
 def test_report():
     cells = [cell(1, 0.25, {"a": 1.2, "b": 0.98}), cell(16, 0.5, {"a": 0.5}), cell(64, 1, {"a": 2, "b": 3})]
     lines = report.table(cells, "f32*f32").splitlines()
-    assert [line.split("|")[-2].strip() for line in lines[4:]] == ["tie", "slower", "faster"]
+    assert [line.split("|")[-3].strip() for line in lines[4:]] == ["tie", "slower", "faster"]
     assert "0.50" in report.worst(cells).splitlines()[2]
     assert "sizes" in report.refused(cells)
     assert report.curves(cells, report.ratio) == {"olmoe": {"f32*f32": [(0, 0.98), (2, 0.5), (3, 2)]}}

@@ -109,7 +109,7 @@ def test_truncated_file(checkpoint, output, length):
 
 def test_no_output(checkpoint):
     result = subprocess.run([find_tool("moe-compile"), "-"], input=PROGRAM, capture_output=True, text=True)
-    message = "moe-compile: error: expected -o and what to write, or --explain\n"
+    message = "moe-compile: error: expected -o and what to write, --explain or --tune\n"
     assert (result.returncode, result.stderr) == (1, message)
 
 

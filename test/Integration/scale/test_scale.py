@@ -98,7 +98,8 @@ def small(tmp_path_factory):
     return code(CONFIGS["mixtral"] | {"dtype": "bfloat16"}, tmp_path_factory.mktemp("small"))
 
 
-@pytest.mark.parametrize("change", [{"num_hidden_layers": 64}, {"num_local_experts": 256}], ids=["depth", "experts"])
+@pytest.mark.parametrize("change", [{"num_hidden_layers": 64}, {"num_local_experts": 1024}], ids=["depth", "experts"])
 def test_code_does_not_grow(small, change, tmp_path):
-    # Only the digits of numbers may be more.
+    # Only the digits of numbers may be more. With 64 to 512 experts there is somewhat more code than with 1024, because
+    # LLVM unrolls short loops.
     assert code(CONFIGS["mixtral"] | {"dtype": "bfloat16"} | change, tmp_path) <= 1.01 * small
