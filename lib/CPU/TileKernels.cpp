@@ -37,13 +37,25 @@ SmallVector<Value> PrefetchState::step(KernelBuilder &b,
         Value end = b.min(b.add(begin, prefetch.perStep), prefetch.end);
         b.loop(begin, end, b.constant(1), [&](KernelBuilder &b, Value burst) {
           Value window = b.div(burst, kBursts), line = b.rem(burst, kBursts);
-          Value stride =
-              b.select(b.less(window, windows), b.constant(kPage), restStride);
           Value at = b.at(prefetch.stream,
                           b.add(b.mul(window, kWindow), b.mul(line, 64)));
-          for (int64_t i = 0; i < Prefetch::kLines; ++i)
-            LLVM::Prefetch::create(b, b.at(at, b.mul(stride, i)), /*rw=*/0,
-                                   /*hint=*/2, /*cache=*/1);
+          auto prefetchLines = [&](auto distance) {
+            return [&, distance](OpBuilder &nested, Location loc) {
+              KernelBuilder b(loc, nested);
+              for (int64_t i = 0; i < Prefetch::kLines; ++i)
+                LLVM::Prefetch::create(b, b.at(at, distance(b, i)), /*rw=*/0,
+                                       /*hint=*/2, /*cache=*/1);
+              scf::YieldOp::create(b);
+            };
+          };
+          // Constant distances are part of the instruction.
+          scf::IfOp::create(b, b.less(window, windows),
+                            prefetchLines([](KernelBuilder &, int64_t i) {
+                              return i * kPage;
+                            }),
+                            prefetchLines([&](KernelBuilder &b, int64_t i) {
+                              return b.mul(restStride, i);
+                            }));
         });
         scf::YieldOp::create(b, ValueRange{prefetch.period, end});
       },
