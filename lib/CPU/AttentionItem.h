@@ -24,6 +24,8 @@
 // zeros by 0 before the first block that it sees. So blocks that no query of
 // the item sees are not walked.
 //
+// While tiles work on a block, each prefetches its share of the next one.
+//
 // Keys and values that q does not see may be NaN: scores are selected after
 // they are computed, and the last sum is over visible j only, since 0 * NaN is
 // NaN. So tiles of several queries need queries that see the same part of the

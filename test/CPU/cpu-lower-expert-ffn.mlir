@@ -117,3 +117,26 @@ func.func @wide(%x: memref<?x128xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32
     weights(%gate_up, %down : memref<4x1x128x32xf32>, memref<4x4x16x32xf32>) outs(%y : memref<?x128xf32>)
   return
 }
+
+// Tiles of bf16 have no scales: hidden rows are packed as they are made, in bytes, with room for the last register of each
+// of the 4 experts. Of 64 bytes for 32 columns, a panel of gate and up makes half.
+// CHECK-LABEL: func @packed_hidden(
+// CHECK-SAME:    %{{.*}}: memref<?x32xf32>, %[[IDX:[^ ]*]]: memref<?x2xi32>
+func.func @packed_hidden(%x: memref<?x32xf32>, %idx: memref<?x2xi32>, %w: memref<?x2xf32>,
+                         %gate_up: memref<4x2x1x2x16x16x2xbf16>, %down: memref<4x1x1x2x16x16x2xbf16>,
+                         %y: memref<?x32xf32>) attributes {moe.isa = "amx"} {
+  // CHECK:     %[[N:.*]] = arith.muli %{{.*}}, %c2
+  // CHECK:     arith.addi %[[N]], %c64
+  // CHECK:     %[[HIDDEN:.*]] = memref.alloc(%{{.*}}) : memref<?xi8>
+  // CHECK:     math.exp
+  // CHECK:     %[[VIEW:.*]] = memref.view %[[HIDDEN]]
+  // CHECK:     %[[ROUNDED:.*]] = arith.truncf %{{.*}} : vector<16xf32> to vector<16xbf16>
+  // CHECK:     vector.store %[[ROUNDED]], %[[VIEW]]
+  // CHECK-NOT: vector.transfer_read
+  // CHECK:     moe.panel_matmul bf16 compute bf16 rows(%[[HIDDEN]][
+  moe.expert_ffn swiglu packed bf16 inner 32 compute bf16
+    ins(%x, %idx, %w : memref<?x32xf32>, memref<?x2xi32>, memref<?x2xf32>)
+    weights(%gate_up, %down : memref<4x2x1x2x16x16x2xbf16>, memref<4x1x1x2x16x16x2xbf16>)
+    outs(%y : memref<?x32xf32>)
+  return
+}

@@ -133,8 +133,8 @@ func.func @num_threads() {
 // CHECK-LABEL: func.func @panel_matmul(
 // CHECK: moe.panel_matmul
 func.func @panel_matmul(%rows: memref<?xi8>, %w: memref<?xbf16>, %sums: memref<?xf32>, %first: index, %n: index, %at: index, %s: index, %from: index, %lower: index, %upper: index) {
-  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 k(%lower to %upper) panel(%w[%at] : memref<?xbf16>)
-    into(%sums[%s] : memref<?xf32>) ahead(%w[%from] : memref<?xbf16>)
+  moe.panel_matmul bf16 rows(%rows[%first] count %n : memref<?xi8>) depth 160 k(%lower to %upper)
+    panel(%w[%at] : memref<?xbf16>) into(%sums[%s] : memref<?xf32>) ahead(%w[%from] : memref<?xbf16>)
   return
 }
 

@@ -6,6 +6,7 @@ remains is the rounding of sums.
 """
 
 import functools
+import json
 
 import levels
 import numpy as np
@@ -70,9 +71,13 @@ def _unpacked(weight, format):
 @pytest.fixture(scope="session")
 def packed_programs(tmp_path_factory):
     @functools.lru_cache(maxsize=None)
-    def build(format, compute):
+    def build(format, compute, l2=None):
+        folder = tmp_path_factory.mktemp(f"{format}-{compute}")
         options = [f"--format={format}", f"--compute={compute}", f"--isa={','.join(LEVELS[compute])}"]
-        return compile_program("formats", "f32", True, tmp_path_factory.mktemp(f"{format}-{compute}"), options)
+        if l2:
+            (folder / "target.json").write_text(json.dumps({"machine": {"L2_cache_size_in_bytes": l2}}))
+            options.append(f"--target={folder / 'target.json'}")
+        return compile_program("formats", "f32", True, folder, options)
 
     return build
 
@@ -126,6 +131,19 @@ def test_row_alone(formats):
         np.testing.assert_array_equal(formats.program.grouped(x3[row : row + 1], offsets)[0], together3[row])
     for rows in (2, 5, 16, 33):
         np.testing.assert_array_equal(formats.program.wide(x[:rows]), together[:rows])
+
+
+CUT = {("f32", "f32"): 256 << 10, ("q4_0", "bf16"): 256 << 10, ("int8", "int8"): 16 << 10}
+"""Bytes of caches that do not hold 256 rows of 704 elements, by kernel; in the last one, nor sums of two panels."""
+
+
+@pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel[:2] in CUT], ids="-".join)
+def test_long_rows(packed_programs, kernel):
+    """Rows that the cache does not hold are multiplied range by range, which no bit shows."""
+    format, compute, level = kernel
+    x, l2 = random_rows(300, 704), CUT[format, compute]
+    whole, cut = (Program(packed_programs(format, compute, size), levels.require(level)) for size in (None, l2))
+    np.testing.assert_array_equal(cut.wide(x), whole.wide(x))
 
 
 def test_not_finite(formats):
