@@ -54,13 +54,13 @@ Share of the roofline, and in brackets the goal; *missed* is a share that is mor
 {goals}
 
 Why, by samples of perf in OLMoE: with 16 tokens in bf16, 97 % are in the kernel of the products, most of them at the
-load of a tile of weights: it waits for memory, which a loop that does nothing but read keeps busier. With 1024 tokens in
-bf16, 76 % are in that kernel, nine tenths of them at tile products and at the loads that feed them from the caches, and
-23 % are vector work around the products, which no tile is multiplied beside: rounding rows to bf16, activation, weighted
-sums. Q4_0 with compute int8 has blocks of 32, half a tile, and is multiplied with VNNI, at most a seventh of the rate of
-tiles that the share is counted against; with 16 tokens, 39 % of the samples in its kernel are at prefetches and their
-addresses, 18 % at shifts and masks that take nibbles apart, 10 % at products. With compute bf16 weights are decoded for
-tiles, which pays from about 256 tokens.
+load of a tile of weights: it waits for memory, which a loop that does nothing but read keeps busier. With 1024 tokens
+in bf16, 76 % are in that kernel, nine tenths of them at tile products and at the loads that feed them from the caches,
+and 23 % are vector work around the products, which no tile is multiplied beside: rounding rows to bf16, activation,
+weighted sums. Q4_0 with compute int8 has blocks of 32, half a tile, and is multiplied with VNNI, at most a seventh of
+the rate of tiles that the share is counted against; with 16 tokens, 39 % of the samples in its kernel are at
+prefetches and their addresses, 18 % at shifts and masks that take nibbles apart, 10 % at products. With compute bf16
+weights are decoded for tiles, which pays from about 256 tokens.
 
 ## Worst cells
 
