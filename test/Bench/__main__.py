@@ -171,9 +171,9 @@ class Run:
                 budget = options.memory * 2**30
                 with contextlib.ExitStack() as stack:
                     group = []
-                    for peer in [OURS, *waiting]:
-                        # Some keep what they pack from beside what they have packed.
-                        if group and budget < 2 * size:
+                    for number, peer in enumerate([OURS, *waiting]):
+                        # Some keep what they pack from beside what they have packed. One at least is beside ours.
+                        if number > 1 and budget < 2 * size:
                             break
                         variants = options.isa if peer is OURS else peer.variants[kind.format]
                         try:

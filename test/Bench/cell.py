@@ -14,7 +14,7 @@ import machine
 import numpy as np
 from contender import Contender, Refusal
 from environments import OURS
-from shapes import ERROR, Kind
+from shapes import ERROR, MODEL_ERROR, Kind
 
 PAIRS = 15
 """Turns of each contender at least."""
@@ -114,8 +114,9 @@ class Cell:
             if self._wanted is None:
                 self._wanted = got
             turns.error = float(np.sqrt(np.mean((got - self._wanted) ** 2) / np.mean(self._wanted**2)))
-            if not turns.error < ERROR[self._kind.format]:
-                raise Refusal(f"error {turns.error:.1e}, expected below {ERROR[self._kind.format]}")
+            limit = MODEL_ERROR if "model" in self.result else ERROR[self._kind.format]
+            if not turns.error < limit:
+                raise Refusal(f"error {turns.error:.1e}, expected below {limit}")
             contender.turn(variant)
         except Refusal as refusal:
             self.result["contenders"][turns.name] = {"refused": str(refusal)}

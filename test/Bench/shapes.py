@@ -120,3 +120,6 @@ ERROR = {
     "mxfp4": 0.25,
 }
 """Largest error for each format, relative to the root of the mean square of the exact result."""
+
+MODEL_ERROR = 0.3
+"""Largest difference of two models' logits: rounding may send a token to another expert, behind which all differs."""
