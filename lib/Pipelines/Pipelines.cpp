@@ -148,7 +148,7 @@ void mlir::moe::buildExplainPipeline(OpPassManager &pm,
                                      int64_t threads) {
   buildFusionPipeline(pm, options);
   CpuExplainPassOptions explain;
-  explain.levels.assign(options.isa.begin(), options.isa.end());
+  explain.levels = getLevels(options);
   explain.threads = threads;
   pm.addPass(createCpuExplainPass(explain));
 }
