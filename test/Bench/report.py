@@ -32,7 +32,8 @@ the rate of the best unit that the CPU has for the type, and the bytes of the we
 the rate of reading huge pages as four streams a thread; [rooflines.cpp](../test/Bench/rooflines.cpp) measures both in
 every turn, and everything it knows before and after a run. *Others* is how much of the CPUs went to processes that have
 no part in it, or to other guests of the host. A column of a level of ours has the share of its own roofline, a column
-of a peer its ratio. *Commit* is the tree that was measured.
+of a peer its ratio. *Commit* is the tree that was measured, with a + if
+test/Bench had changes.
 
 Experts of gpt-oss are measured as SwiGLU without biases, as the others', since few peers have its own; the whole model
 has them. kt-kernel keeps a thread that spins beside its workers, so that it is measured with a worker on each CPU and
@@ -90,7 +91,7 @@ The goal is that more threads have 0.9 of the share of one at least.
 
 ## Whole models
 
-Four layers (of gpt-oss two) with random weights, sizes as above with attention and vocabulary of the published models,
+Four layers with random weights, sizes as above with attention and vocabulary of the published models,
 all products in the format that is named: a prompt in an empty cache, or one token behind those that are cached, by
 llama.cpp in f16, by us in f32. Logits are compared with ours. The share is that of one token, which reads the weights
 of k experts of each layer and the cache; tokens of a random model want the same experts more often than not.
