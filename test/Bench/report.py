@@ -62,7 +62,8 @@ weighted sums. Q4_0 with compute int8 has blocks of 32, half a tile, and is mult
 the rate of tiles that the share is counted against; with 16 tokens, 39 % of the samples in its kernel were at
 prefetches and their addresses, since made cheaper for 4 to 8 % of the time, 18 % at shifts and masks that take nibbles
 apart, 10 % at products. Tiles of bytes, 32 k at a time with scales by vectors, were tried: 1.14 times as fast with 1024
-tokens, 0.85 with 256, so they are not here. With compute bf16 weights are decoded for tiles, which pays from about 256 tokens.
+tokens, 0.85 with 256, so they are not here. With compute bf16 weights are decoded for tiles, which pays from about 256
+tokens.
 
 ## Worst cells
 
