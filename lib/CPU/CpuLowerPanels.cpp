@@ -195,11 +195,12 @@ void PanelFunctions::emitPanel(KernelBuilder &b, const Level &level,
     Value stream = b.select(isHere, range, following);
     number = b.select(isHere, number, b.sub(number, blocks));
     Value target = b.mul(number, blockBytes);
-    Value isLast = b.less(b.sub(blocks, one), b.add(number, one));
+    Value hasNext = b.less(b.add(number, one), blocks);
     Value burstBytes = b.constant(Prefetch::kBytes);
     Value firstBurst = b.div(target, burstBytes);
-    Value endBurst = divUp(
-        b, b.select(isLast, rangeBytes, b.add(target, blockBytes)), burstBytes);
+    Value endBurst =
+        divUp(b, b.select(hasNext, b.add(target, blockBytes), rangeBytes),
+              burstBytes);
     auto prefetchIn = [&](KernelBuilder &b, Value part, Value parts,
                           Value steps) -> Prefetch {
       Value bursts = divUp(b, b.sub(endBurst, firstBurst), parts);
